@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "sjd/core/config.hpp"
+
+namespace sjd {
+
+/// What went wrong, for programs; what() says it for people.
+enum class ErrorCode : std::uint8_t {
+  invalid_argument,  ///< an option outside its range, named in the text
+  invalid_logits,    ///< the host returned NaN or +Inf
+  empty_support,     ///< no token is left after guidance, grammar and filters
+  contract,          ///< the host or the checkpoint breaks the model contract
+  bad_file,          ///< a file is malformed; the text names file, field and reason
+  io,                ///< the operating system refused to read or write
+};
+
+/// Every exception that this library throws on its own behalf.
+class Error : public std::runtime_error {
+ public:
+  /// `sequence` and `position` are -1 where they have no meaning.
+  Error(ErrorCode code, const std::string& text, std::int64_t sequence = -1,
+        std::int64_t position = -1)
+      : std::runtime_error{text}, code_{code}, sequence_{sequence}, position_{position} {}
+
+  [[nodiscard]] ErrorCode code() const noexcept { return code_; }
+  [[nodiscard]] std::int64_t sequence() const noexcept { return sequence_; }
+  [[nodiscard]] std::int64_t position() const noexcept { return position_; }
+
+ private:
+  ErrorCode code_;
+  std::int64_t sequence_;
+  std::int64_t position_;
+};
+
+/// Throws Error{code, text} unless `condition` holds. `text` is only built by callers that fail.
+inline void expects(bool condition, ErrorCode code, const char* text) {
+  if (!condition) throw Error{code, text};
+}
+
+}  // namespace sjd

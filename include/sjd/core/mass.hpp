@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sjd/core/config.hpp"
+#include "sjd/core/numeric.hpp"
+#include "sjd/model.hpp"
+
+namespace sjd {
+
+/// Probability mass of a logit that lies `below_max` <= 0 under the largest: round(2^31
+/// e^below_max).
+///
+/// Integer sums are associative: any split over lanes, threads or devices gives the same total and
+/// so the same token. What lies under 2^-32 of the mode has no mass.
+SJD_HOST_DEVICE inline std::uint32_t mass_of(float below_max) {
+  return static_cast<std::uint32_t>(exp_nonpositive(below_max) * 2147483648.0F + 0.5F);
+}
+
+/// Exact law of one token. The object that a token is drawn from is the object that is stored
+/// beside it; there is no way to store another.
+///
+/// Kinds: `none` (no token yet), `uniform` (over `vocab` tokens), `point` (one token), `list`
+/// (tokens in ascending
+/// order, each with a mass > 0). Masses of uniform and point laws are 1.
+class TokenLaw {
+ public:
+  enum class Kind : std::uint8_t { none, uniform, point, list };
+
+  TokenLaw() = default;
+
+  /// Equal probability on 0 .. vocab-1.
+  static TokenLaw uniform(std::int64_t vocab) {
+    TokenLaw law;
+    law.kind_ = Kind::uniform;
+    law.sum_ = static_cast<std::uint64_t>(vocab);
+    return law;
+  }
+
+  /// All probability on one token.
+  static TokenLaw point(TokenId token) {
+    TokenLaw law;
+    law.set_point(token);
+    return law;
+  }
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] bool empty() const noexcept { return kind_ == Kind::none; }
+
+  /// Sum of all masses; probability of a token = mass(token) / sum().
+  [[nodiscard]] std::uint64_t sum() const noexcept { return sum_; }
+
+  /// Mass of one token, 0 off the support.
+  [[nodiscard]] std::uint32_t mass(TokenId token) const {
+    switch (kind_) {
+      case Kind::none:
+        return 0;
+      case Kind::uniform:
+        return token >= 0 && static_cast<std::uint64_t>(token) < sum_ ? 1U : 0U;
+      case Kind::point:
+        return token == point_ ? 1U : 0U;
+      case Kind::list:
+        break;
+    }
+    const auto at = std::lower_bound(tokens_.begin(), tokens_.end(), token);
+    if (at == tokens_.end() || *at != token) return 0;
+    return masses_[static_cast<std::size_t>(at - tokens_.begin())];
+  }
+
+  /// Number of tokens with a mass.
+  [[nodiscard]] std::int64_t size() const noexcept {
+    switch (kind_) {
+      case Kind::none:
+        return 0;
+      case Kind::uniform:
+        return static_cast<std::int64_t>(sum_);
+      case Kind::point:
+        return 1;
+      case Kind::list:
+        break;
+    }
+    return static_cast<std::int64_t>(tokens_.size());
+  }
+
+  /// The i-th token of the support, ascending; i in 0 .. size()-1.
+  [[nodiscard]] TokenId token(std::int64_t i) const {
+    if (kind_ == Kind::uniform) return static_cast<TokenId>(i);
+    return kind_ == Kind::point ? point_ : tokens_[static_cast<std::size_t>(i)];
+  }
+
+  /// The mass of the i-th token of the support.
+  [[nodiscard]] std::uint32_t mass_at(std::int64_t i) const {
+    return kind_ == Kind::list ? masses_[static_cast<std::size_t>(i)] : 1U;
+  }
+
+  /// The most probable token; the lowest id wins a tie.
+  [[nodiscard]] TokenId mode() const {
+    std::int64_t best = 0;
+    for (std::int64_t i = 1; i < size(); ++i) {
+      if (mass_at(i) > mass_at(best)) best = i;
+    }
+    return token(best);
+  }
+
+  void set_point(TokenId token) {
+    clear();
+    kind_ = Kind::point;
+    point_ = token;
+    sum_ = 1;
+  }
+
+  /// Empties the law and keeps its memory.
+  void clear() {
+    kind_ = Kind::none;
+    point_ = -1;
+    sum_ = 0;
+    tokens_.clear();
+    masses_.clear();
+  }
+
+  /// Appends to a list law; tokens must come in ascending order, masses of 0 are left out.
+  void append(TokenId token, std::uint32_t mass) {
+    kind_ = Kind::list;
+    if (mass == 0) return;
+    tokens_.push_back(token);
+    masses_.push_back(mass);
+    sum_ += mass;
+  }
+
+  friend bool operator==(const TokenLaw&, const TokenLaw&) = default;
+
+ private:
+  Kind kind_ = Kind::none;
+  TokenId point_ = -1;
+  std::uint64_t sum_ = 0;
+  std::vector<TokenId> tokens_;        // [support], ascending
+  std::vector<std::uint32_t> masses_;  // [support], > 0
+};
+
+/// Both sides of the ratio p(token) / q(token) over a common denominator: accept with probability
+/// min(1, target / draft).
+///
+/// source  arXiv 2211.17192, the ratio test; exact in integers
+struct MassRatio {
+  uint128 target = 0;  ///< p mass times q sum
+  uint128 draft = 0;   ///< q mass times p sum
+};
+
+inline MassRatio mass_ratio(const TokenLaw& target, const TokenLaw& draft, TokenId token) {
+  return {uint128{target.mass(token)} * draft.sum(), uint128{draft.mass(token)} * target.sum()};
+}
+
+/// Weights max(0, p - q) over the support of `target`, over the common denominator p sum x q sum.
+///
+/// shapes  weights [target.size()], overwritten
+/// edge    all weights are 0 only if p == q, where no draft is ever rejected
+inline void residual_weights(const TokenLaw& target, const TokenLaw& draft,
+                             std::vector<uint128>& weights) {
+  weights.resize(static_cast<std::size_t>(target.size()));
+  for (std::int64_t i = 0; i < target.size(); ++i) {
+    const MassRatio ratio = mass_ratio(target, draft, target.token(i));
+    weights[static_cast<std::size_t>(i)] =
+        ratio.target > ratio.draft ? ratio.target - ratio.draft : uint128{0};
+  }
+}
+
+}  // namespace sjd

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sjd/core/sampling.hpp"
+#include "sjd/policies/grammar.hpp"
+
+namespace sjd::cpu {
+
+/// The logits rows of one sequence in a pass: `branches` blocks of `count` consecutive rows, branch
+/// 0 first.
+struct SequenceRows {
+  MatrixView<const float> logits;  ///< all rows of the pass [rows, vocab]
+  std::int64_t first = 0;          ///< first row of branch 0
+  std::int64_t count = 0;          ///< rows of each branch: the tip and the drafts
+  std::int64_t branches = 1;
+
+  /// Row j of every branch [branches, vocab].
+  [[nodiscard]] MatrixView<const float> row(std::int64_t j) const {
+    return {logits.data + (first + j) * logits.stride, branches, logits.columns,
+            count * logits.stride};
+  }
+};
+
+/// Turns rows of logits into laws: guidance, grammar, filters, masses.
+class RowPipeline {
+ public:
+  /// The law of the token at `position`.
+  ///
+  /// shapes  branches [guidance.size() + 1, vocab]; law overwritten
+  /// edge    a forced position has a point law, whatever the logits say
+  /// errors  invalid_logits, empty_support, naming sequence and position
+  template <GrammarPolicy Grammar>
+  void law(MatrixView<const float> branches, std::span<const float> guidance,
+           const Grammar& grammar, const SamplingOptions& options, std::int32_t sequence,
+           Position position, TokenLaw& law) {
+    if (const TokenId only = grammar.forced(position); only >= 0) {
+      law.set_point(only);
+      return;
+    }
+    guided_.resize(static_cast<std::size_t>(branches.columns));
+    guide(branches, guidance, guided_);
+    grammar.mask(position, guided_);
+    try {
+      builder_.build(guided_, options, law);
+    } catch (const Error& error) {
+      throw Error{error.code(),
+                  std::string{error.what()} + " (sequence " + std::to_string(sequence) +
+                      ", image position " + std::to_string(position) + ")",
+                  sequence, position};
+    }
+  }
+
+ private:
+  std::vector<float> guided_;  // [vocab]
+  LawBuilder builder_;
+};
+
+}  // namespace sjd::cpu

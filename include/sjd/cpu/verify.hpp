@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sjd/policies/acceptance.hpp"
+#include "sjd/state.hpp"
+
+namespace sjd::cpu {
+
+/// What the criterion decided about one window.
+struct Verdict {
+  std::int64_t judged = 0;    ///< slots 1..judged were tested
+  std::int64_t accepted = 0;  ///< slots 1..accepted are committed
+  TokenId token = -1;         ///< recovered or bonus token behind them; -1 if there is none
+  bool recovered = false;     ///< the token replaces a rejected draft
+
+  /// Tokens that the iteration commits; at least one.
+  [[nodiscard]] std::int64_t committed() const { return accepted + (token >= 0 ? 1 : 0); }
+};
+
+/// Number of slots from the left that are clean.
+inline std::int64_t clean_prefix(std::span<const Slot> window) {
+  const auto noisy =
+      std::find_if(window.begin(), window.end(), [](const Slot& slot) { return slot.level > 0; });
+  return noisy - window.begin();
+}
+
+/// Judges a window from the left and draws the token that ends the iteration.
+///
+/// With c clean slots in front, only laws 0..c saw nothing but clean rows: under the gate they
+/// alone judge (slots 1..c+1) and correct. Slot c+1 may be noisy: its judge does not see it. If it
+/// is accepted there is no bonus, because row c+1 saw noise.
+///
+/// shapes  laws [window + 1]: laws[j] is the target law of position committed + j
+/// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the prefix
+/// source  docs/algorithm.md, step 2; arXiv 2510.08994 (criterion)
+template <class Acceptance, RandomGate Gate>
+[[nodiscard]] Verdict verify(const Acceptance& acceptance, Gate& gate, const DecoderState& state,
+                             std::int64_t iteration, std::span<const TokenLaw> laws) {
+  const std::span<const Slot> window = state.window;
+  const auto width = static_cast<std::int64_t>(window.size());
+  const std::int64_t clean = Acceptance::clean_prefix_only ? clean_prefix(window) : width;
+  Verdict verdict;
+  for (std::int64_t i = 0; i < std::min(width, clean + 1); ++i) {
+    const Slot& slot = window[static_cast<std::size_t>(i)];
+    if (!slot.has_token()) break;
+    const DrawKey key{.position = state.committed() + i, .iteration = iteration};
+    const TokenLaw& target = laws[static_cast<std::size_t>(i)];
+    verdict.judged = i + 1;
+    if (!acceptance.accept(gate, key, slot, target)) {
+      verdict.token = acceptance.recover(gate, key, slot, target);
+      verdict.recovered = true;
+      return verdict;
+    }
+    verdict.accepted = i + 1;
+  }
+  if (verdict.accepted <= clean) {
+    const DrawKey key{.position = state.committed() + verdict.accepted, .iteration = iteration};
+    verdict.token = acceptance.bonus(gate, key, laws[static_cast<std::size_t>(verdict.accepted)]);
+  }
+  return verdict;
+}
+
+}  // namespace sjd::cpu

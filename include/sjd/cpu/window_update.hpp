@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sjd/core/embedding_space.hpp"
+#include "sjd/cpu/verify.hpp"
+#include "sjd/policies/noise_schedule.hpp"
+#include "sjd/state.hpp"
+
+namespace sjd::cpu {
+
+/// One deterministic denoising step of z towards the clean estimate, in place.
+///
+/// z' = (sigma'/sigma) z + (alpha' - alpha sigma'/sigma) x0
+///
+/// shapes  inout_z, clean [dim]
+/// source  arXiv 2010.02502 (DDIM, eta = 0), arXiv 2510.08994
+inline void denoise(NoiseCoefficients from, NoiseCoefficients to, std::span<const float> clean,
+                    std::span<float> inout_z) {
+  const float keep = to.sigma / from.sigma;
+  const float pull = std::fma(-from.alpha, keep, to.alpha);
+  for (std::size_t d = 0; d < inout_z.size(); ++d) {
+    inout_z[d] = std::fma(keep, inout_z[d], pull * clean[d]);
+  }
+}
+
+/// The policies that move a window, borrowed for one call.
+template <class Schedule, class Refinement, class Initialization, class Grammar>
+struct WindowRules {
+  const Schedule& schedule;
+  const Refinement& refinement;
+  const Initialization& initialization;
+  const Grammar& grammar;
+  const EmbeddingSpace& space;  ///< empty without noise
+};
+
+/// Gives a surviving slot its token of this pass and, if it is noisy, one denoising step.
+///
+/// `distance` >= 1 counts positions from the tip of the next pass.
+template <class Rules, RandomGate Gate>
+void refine_slot(const Rules& rules, Gate& gate, DrawKey key, std::int64_t distance,
+                 const TokenLaw& target, Slot& slot) {
+  rules.refinement.refresh(gate, key, slot, target);
+  if constexpr (requires { rules.schedule.next_level(slot.level, distance); }) {
+    if (slot.level == 0) return;
+    const std::int32_t level = rules.schedule.next_level(slot.level, distance);
+    if (level == 0) {
+      slot.noisy.clear();
+    } else if (level != slot.level) {
+      denoise(rules.schedule.coefficients(rules.schedule.checkpoint_level(slot.level)),
+              rules.schedule.coefficients(rules.schedule.checkpoint_level(level)),
+              rules.space.clean(slot.token), slot.noisy);
+    }
+    slot.level = level;
+  }
+}
+
+/// A slot that enters at the right end: forced by the grammar, pure noise, or an initial token.
+///
+/// `target` is the law of its position if this pass computed one (the row of the last slot), else
+/// null: a noisy slot then waits as pure noise, a clean one takes what the initialisation gives.
+template <class Rules, RandomGate Gate>
+Slot enter_slot(const Rules& rules, Gate& gate, DrawKey key, std::int64_t distance, TokenId left,
+                std::int64_t vocab, const TokenLaw* target) {
+  Slot slot;
+  if (const TokenId only = rules.grammar.forced(key.position); only >= 0) {
+    slot.token = only;
+    slot.law.set_point(only);
+    return slot;
+  }
+  if constexpr (requires { rules.schedule.next_level(slot.level, distance); }) {
+    slot.level = rules.schedule.levels;
+    slot.noisy.resize(static_cast<std::size_t>(rules.space.dim));
+    key.purpose = Purpose::noise;
+    gate.gaussian(key, slot.noisy);
+    const float sigma =
+        rules.schedule.coefficients(rules.schedule.checkpoint_level(slot.level)).sigma;
+    for (float& z : slot.noisy) z *= sigma;
+  } else if (target == nullptr) {
+    rules.initialization.enter(gate, key, left, vocab, slot);
+  }
+  if (target != nullptr) refine_slot(rules, gate, key, distance, *target, slot);
+  return slot;
+}
+
+/// Fills the window of `inout_next` to `slots` slots; its first new slot may use `target`.
+template <class Rules, RandomGate Gate>
+void fill_window(const Rules& rules, Gate& gate, std::int64_t slots, std::int64_t vocab,
+                 const TokenLaw* target, DecoderState& inout_next) {
+  std::vector<Slot>& window = inout_next.window;
+  while (static_cast<std::int64_t>(window.size()) < slots) {
+    const auto index = static_cast<std::int64_t>(window.size());
+    const TokenId left = window.empty() ? inout_next.tokens.back() : window.back().token;
+    const DrawKey key{.position = inout_next.committed() + index,
+                      .iteration = inout_next.iteration};
+    window.push_back(enter_slot(rules, gate, key, index + 1, left, vocab, target));
+    target = nullptr;
+  }
+}
+
+/// Commits a verdict into `inout_next` (a copy of the state before the pass): tokens, surviving
+/// slots refined by the laws of this pass, new slots at the right.
+///
+/// shapes  laws [window + 1]; slots: drafts wanted for the next pass
+/// edge    a finished picture keeps no window
+template <class Rules, RandomGate Gate>
+void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<const TokenLaw> laws,
+             std::int64_t slots, std::int64_t vocab, DecoderState& inout_next) {
+  std::vector<Slot>& window = inout_next.window;
+  const auto width = static_cast<std::int64_t>(window.size());
+  const std::int64_t first_position = inout_next.committed();
+  const std::int64_t shift = verdict.committed();
+  for (std::int64_t i = 0; i < verdict.accepted; ++i) {
+    inout_next.tokens.push_back(window[static_cast<std::size_t>(i)].token);
+  }
+  if (verdict.token >= 0) inout_next.tokens.push_back(verdict.token);
+  if (inout_next.finished()) {
+    window.clear();
+    return;
+  }
+  for (std::int64_t i = shift; i < width; ++i) {
+    Slot& slot = window[static_cast<std::size_t>(i)];
+    const DrawKey key{.position = first_position + i, .iteration = inout_next.iteration};
+    slot.age += 1;
+    refine_slot(rules, gate, key, i - shift + 1, laws[static_cast<std::size_t>(i)], slot);
+  }
+  window.erase(window.begin(), window.begin() + std::min(shift, width));
+  const bool has_law = shift <= width;  // the row of the last slot predicts the position behind it
+  fill_window(rules, gate, slots, vocab, has_law ? &laws.back() : nullptr, inout_next);
+}
+
+}  // namespace sjd::cpu

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "sjd/core/staging.hpp"
+#include "sjd/core/stopwatch.hpp"
+#include "sjd/cpu/rows.hpp"
+#include "sjd/cpu/verify.hpp"
+#include "sjd/cpu/window_update.hpp"
+#include "sjd/detail/checks.hpp"
+#include "sjd/detail/ragged_batch.hpp"
+#include "sjd/model.hpp"
+#include "sjd/policies/acceptance.hpp"
+#include "sjd/policies/grammar.hpp"
+#include "sjd/policies/initialization.hpp"
+#include "sjd/policies/noise_feed.hpp"
+#include "sjd/policies/noise_schedule.hpp"
+#include "sjd/policies/normalization.hpp"
+#include "sjd/policies/refinement.hpp"
+#include "sjd/policies/window.hpp"
+#include "sjd/state.hpp"
+
+namespace sjd {
+
+/// Decodes an autoregressive image model many tokens a pass (SJD2, arXiv 2510.08994, and its
+/// family).
+///
+/// Takes the model, then policies in any order, told apart by role; an absent one means the default
+/// of its role: FixedWindow, KarrasSchedule (NoNoise if the model has no noise levels),
+/// SpeculativeAcceptance, MaximalCoupling, UniformTokens, PerChannelNormalization, PosteriorMean,
+/// NoGrammar, PhiloxRandom.
+///
+///     sjd::SpeculativeJacobiDenoiser denoiser{engine, sjd::FixedWindow{.tokens = 64}};
+///     const auto picture = denoiser.generate({.prompt = words, .tokens = 256, .seed = 7});
+///
+/// memory  borrows the model; owns one logits buffer [rows, vocab] and one of noisy rows
+/// errors  the constructor throws invalid_argument for a policy outside its range, contract if the checkpoint was
+///         not trained on the schedule, feed or normalisation asked for
+/// threads one denoiser and its model belong to one thread at a time
+template <class Model, class... Policies>
+class SpeculativeJacobiDenoiser {
+  SJD_CHECK_MODEL(Model)
+  SJD_CHECK_POLICIES(Policies)
+
+  template <class Role, class Default>
+  using PolicyFor = typename detail::policy_for<Role, Default, Policies...>::type;
+
+ public:
+  using Memory = typename Model::Memory;
+  using Prompt = typename Model::Prompt;
+  using Request = GenerationRequest<Prompt>;
+  using Window = PolicyFor<role::window, FixedWindow>;
+  using Schedule = PolicyFor<role::noise_schedule,
+                             std::conditional_t<NoisyModel<Model>, KarrasSchedule, NoNoise>>;
+  using Acceptance = PolicyFor<role::acceptance, SpeculativeAcceptance>;
+  using Refinement = PolicyFor<role::refinement, MaximalCoupling>;
+  using Initialization = PolicyFor<role::initialization, UniformTokens>;
+  using Normalization = PolicyFor<role::normalization, PerChannelNormalization>;
+  using NoiseFeed = PolicyFor<role::noise_feed, PosteriorMean>;
+  using Grammar = PolicyFor<role::grammar, NoGrammar>;
+  using Random = PolicyFor<role::random, PhiloxRandom>;
+
+  /// The window holds noisy embeddings (SJD2); false for Jacobi and SJD.
+  static constexpr bool uses_noise = !std::is_same_v<Schedule, NoNoise>;
+  static_assert(!uses_noise || NoisyModel<Model>,
+                "sjd::NoisyModel: a noise schedule needs model.embedding_table() and "
+                "model.noise_contract(); give NoNoise{} to a model without noise levels");
+
+  /// Committed tokens are distributed exactly as AR sampling of the same model at level 0 through
+  /// the same masses.
+  static constexpr bool is_lossless =
+      Acceptance::is_lossless && (Refinement::tracks_true_law || !Acceptance::needs_true_law);
+
+  explicit SpeculativeJacobiDenoiser(Model& model, Policies... policies)
+      : model_{&model}, policies_{std::move(policies)...}, logits_{model}, embeddings_{model} {
+    detail::validate_all(window_, schedule_, grammar_);
+    if constexpr (uses_noise) {
+      const NoiseContract contract = model.noise_contract();
+      detail::check_noise_contract(contract, schedule_, NoiseFeed::posterior_mean,
+                                   Normalization::per_channel);
+      space_ = make_embedding_space(model.embedding_table(), contract,
+                                    detail::pick<role::normalization, Normalization>(policies_));
+    }
+  }
+
+  /// For a type spelled in full (`sjd::Sjd2<Engine>`): some of its policies in any order, the rest
+  /// by default.
+  template <Policy... Given>
+  requires detail::proper_part<std::tuple<Given...>, std::tuple<Policies...>>
+  explicit SpeculativeJacobiDenoiser(Model& model, Given... given)
+      : SpeculativeJacobiDenoiser(model, detail::given_or_default<Policies>(given...)...) {}
+
+  /// Decodes one picture.
+  ///
+  /// errors  invalid_argument for options outside their range; invalid_logits or empty_support with the position;
+  ///         whatever the model throws passes through
+  [[nodiscard]] GenerationResult generate(const Request& request) {
+    return generate(request, detail::ignore_iteration);
+  }
+
+  /// Decodes one picture; `on_iteration(const IterationEvent&)` returns false to stop with what
+  /// stands.
+  template <class Callback>
+  [[nodiscard]] GenerationResult generate(const Request& request, Callback&& on_iteration) {
+    return std::move(generate(std::span{&request, 1}, on_iteration).front());
+  }
+
+  /// Decodes many pictures, model.max_sequences() at a time; a finished one leaves, the next one
+  /// joins.
+  ///
+  /// Every sequence has its own cursor and window, so its tokens do not depend on its batch-mates.
+  [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests) {
+    return generate(requests, detail::ignore_iteration);
+  }
+
+  template <class Callback>
+  [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests,
+                                                       Callback&& on_iteration) {
+    return detail::run_ragged_batch(*this, requests, on_iteration);
+  }
+
+  /// Runs the prompt of one sequence and draws its first token; the state is then ready for step().
+  ///
+  /// errors  invalid_argument if the sequence number or an option is outside its range
+  [[nodiscard]] DecoderState start(std::int32_t sequence, const Request& request) {
+    DecoderState state = detail::start_state(sequence, model_->max_sequences(), request);
+    if (state.total == 0) return state;
+    const std::int64_t vocab = model_->vocab_size();
+    logits_.reshape(state.branches(), vocab);
+    const Stopwatch watch;
+    model_->prefill(sequence, request.prompt, logits_.on_model());
+    host_seconds_ += watch.seconds();
+    logits_.download();
+    laws_.resize(1);
+    rows_.law(logits_.host(), state.guidance, grammar_, state.sampling, sequence, 0, laws_[0]);
+    auto&& gate = random_.gate(state.seed, state.sample);
+    state.tokens.push_back(acceptance_.bonus(gate, DrawKey{}, laws_[0]));
+    if (!state.finished()) {
+      cpu::fill_window(rules(), gate, window_.rows(1, state.total) - 1, vocab, nullptr, state);
+    }
+    return state;
+  }
+
+  /// One iteration of every sequence in `inout_states`: one forward pass, verify, refine, commit.
+  ///
+  /// Whatever throws, throws before any state changed; the same call may then be repeated and draws
+  /// the same.
+  ///
+  /// edge    finished states are left alone; no live state: the model is not called
+  /// returns one event a live state, in order
+  std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
+    live_.clear();
+    for (DecoderState& state : inout_states) {
+      if (!state.finished()) live_.push_back(&state);
+    }
+    std::vector<IterationEvent> events;
+    if (live_.empty()) return events;
+    lay_out_pass();
+    run_pass();
+    next_.resize(live_.size());
+    verdicts_.resize(live_.size());
+    for (std::size_t s = 0; s < live_.size(); ++s) plan(s);
+    events.reserve(live_.size());
+    for (std::size_t s = 0; s < live_.size(); ++s) {
+      std::swap(*live_[s], next_[s]);
+      events.push_back({*live_[s], verdicts_[s].accepted, verdicts_[s].committed(),
+                        blocks_[s].count * blocks_[s].branches});
+    }
+    return events;
+  }
+
+  /// Seconds spent in Model::prefill and Model::forward since the denoiser was built.
+  [[nodiscard]] double host_seconds() const { return host_seconds_; }
+  [[nodiscard]] Model& model() { return *model_; }
+
+ private:
+  [[nodiscard]] auto rules() const {
+    return cpu::WindowRules<Schedule, Refinement, Initialization, Grammar>{
+        schedule_, refinement_, initialization_, grammar_, space_};
+  }
+
+  /// Writes rows, keep lengths and noisy embeddings of the next pass.
+  void lay_out_pass() {
+    input_rows_.clear();
+    keep_.clear();
+    blocks_.clear();
+    std::int64_t noisy = 0;
+    for (const DecoderState* state : live_) {
+      for (const Slot& slot : state->window) noisy += slot.level > 0 ? 1 : 0;
+    }
+    embeddings_.reshape(noisy, space_.dim);
+    noisy = 0;
+    for (const DecoderState* state : live_) {
+      const auto count = static_cast<std::int64_t>(state->window.size()) + 1;
+      blocks_.push_back(
+          {{}, static_cast<std::int64_t>(input_rows_.size()), count, state->branches()});
+      for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
+        keep_.push_back({state->sequence, branch, state->committed() - 1});
+        append_rows(*state, branch, noisy);
+      }
+      noisy = feed_noise(*state, noisy);
+    }
+  }
+
+  /// The tip and the slots of one branch; noisy slots share their embedding rows from `noisy` on.
+  void append_rows(const DecoderState& state, std::int32_t branch, std::int64_t noisy) {
+    Position position = state.committed() - 1;
+    input_rows_.push_back({.sequence = state.sequence,
+                           .branch = branch,
+                           .position = position,
+                           .token = state.tokens.back()});
+    for (const Slot& slot : state.window) {
+      InputRow row{.sequence = state.sequence, .branch = branch, .position = ++position};
+      if constexpr (uses_noise) {
+        row.level = schedule_.checkpoint_level(slot.level);
+      }
+      if (slot.level > 0) {
+        row.embedding = noisy++;
+      } else {
+        row.token = slot.token;
+      }
+      input_rows_.push_back(row);
+    }
+  }
+
+  /// Fills the embedding rows of one sequence and returns the first row behind them.
+  std::int64_t feed_noise(const DecoderState& state, std::int64_t noisy) {
+    if constexpr (uses_noise) {
+      weights_.resize(static_cast<std::size_t>(space_.vocab));
+      for (const Slot& slot : state.window) {
+        if (slot.level == 0) continue;
+        feed_.feed(space_, schedule_.coefficients(schedule_.checkpoint_level(slot.level)),
+                   slot.noisy, weights_, embeddings_.host().row(noisy++));
+      }
+    }
+    return noisy;
+  }
+
+  void run_pass() {
+    logits_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->vocab_size());
+    embeddings_.upload();
+    const Stopwatch watch;
+    model_->forward(
+        ForwardPass<Memory>{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()});
+    host_seconds_ += watch.seconds();
+    logits_.download();
+  }
+
+  /// Computes the next state of live sequence s into scratch.
+  void plan(std::size_t s) {
+    const DecoderState& state = *live_[s];
+    cpu::SequenceRows& block = blocks_[s];
+    block.logits = logits_.host();
+    laws_.resize(static_cast<std::size_t>(block.count));
+    for (std::int64_t j = 0; j < block.count; ++j) {
+      rows_.law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
+                state.committed() + j, laws_[static_cast<std::size_t>(j)]);
+    }
+    auto&& gate = random_.gate(state.seed, state.sample);
+    const std::int64_t iteration = state.iteration + 1;
+    verdicts_[s] = cpu::verify(acceptance_, gate, state, iteration, laws_);
+    DecoderState& next = next_[s];
+    next = state;
+    next.iteration = iteration;
+    detail::count(verdicts_[s], state, block.count * block.branches, next.statistics);
+    const std::int64_t committed = state.committed() + verdicts_[s].committed();
+    cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
+                 model_->vocab_size(), next);
+  }
+
+  Model* model_;
+  std::tuple<Policies...> policies_;
+  Window window_ = detail::pick<role::window, Window>(policies_);
+  Schedule schedule_ = detail::pick<role::noise_schedule, Schedule>(policies_);
+  Acceptance acceptance_ = detail::pick<role::acceptance, Acceptance>(policies_);
+  Refinement refinement_ = detail::pick<role::refinement, Refinement>(policies_);
+  Initialization initialization_ = detail::pick<role::initialization, Initialization>(policies_);
+  NoiseFeed feed_ = detail::pick<role::noise_feed, NoiseFeed>(policies_);
+  Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
+  Random random_ = detail::pick<role::random, Random>(policies_);
+  EmbeddingSpace space_;                    // empty without noise
+  detail::StagedBuffer<Model> logits_;      // [rows, vocab]
+  detail::StagedBuffer<Model> embeddings_;  // [noisy rows, dim]
+  cpu::RowPipeline rows_;
+  double host_seconds_ = 0.0;
+
+  std::vector<DecoderState*> live_;        // [live]
+  std::vector<InputRow> input_rows_;       // [rows]
+  std::vector<KeepLength> keep_;           // [live x branches]
+  std::vector<cpu::SequenceRows> blocks_;  // [live]
+  std::vector<DecoderState> next_;         // [live], scratch of the two-phase step
+  std::vector<cpu::Verdict> verdicts_;     // [live]
+  std::vector<TokenLaw> laws_;             // [window + 1]
+  std::vector<float> weights_;             // [vocab]
+};
+
+}  // namespace sjd

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#define SJD_HOST_X86 1
+#include <immintrin.h>
+#else
+#define SJD_HOST_X86 0
+#endif
+
+#define SJD_AVX2 __attribute__((target("avx2,fma")))
+#define SJD_AVX512 __attribute__((target("avx512f,avx2,fma")))
+#define SJD_ALWAYS_INLINE inline __attribute__((always_inline))
+
+#if defined(__clang__)
+#define SJD_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SJD_UNROLL _Pragma("GCC unroll 32")
+#endif
+
+/// Sixteen floats, in three instruction sets with one meaning: every operation is the IEEE one of
+/// each lane, and fma rounds once. Code written over Lanes gives the same bits in all three.
+namespace sjd::hosts::detail {
+
+namespace scalar {
+
+inline constexpr int row_block = 3;
+
+struct Lanes {
+  float v[16];
+};
+
+#define SJD_EACH_LANE(expression)                     \
+  Lanes r;                                            \
+  for (int i = 0; i < 16; ++i) r.v[i] = (expression); \
+  return r
+
+SJD_ALWAYS_INLINE Lanes broadcast(float x) {
+  SJD_EACH_LANE(x);
+}
+SJD_ALWAYS_INLINE Lanes load(const float* p) {
+  SJD_EACH_LANE(p[i]);
+}
+SJD_ALWAYS_INLINE void store(float* p, Lanes a) {
+  for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+SJD_ALWAYS_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) {
+  SJD_EACH_LANE(__builtin_fmaf(a.v[i], b.v[i], c.v[i]));
+}
+SJD_ALWAYS_INLINE Lanes add(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] + b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes sub(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] - b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes mul(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] * b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes div(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] / b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes max(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] > b.v[i] ? a.v[i] : b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes min(Lanes a, Lanes b) {
+  SJD_EACH_LANE(a.v[i] < b.v[i] ? a.v[i] : b.v[i]);
+}
+/// a * 2^n for n held in the low bits of `n` (see exp_lanes); no overflow into inf or denormals.
+SJD_ALWAYS_INLINE Lanes scale_exponent(Lanes a, Lanes n) {
+  SJD_EACH_LANE(std::bit_cast<float>(std::bit_cast<std::uint32_t>(a.v[i]) +
+                                     (std::bit_cast<std::uint32_t>(n.v[i]) << 23)));
+}
+SJD_ALWAYS_INLINE void load_pair(const float* p, Lanes& low, Lanes& high) {
+  low = load(p);
+  high = load(p + 16);
+}
+SJD_ALWAYS_INLINE void load_pair(const std::uint32_t* p, Lanes& low, Lanes& high) {
+  for (int i = 0; i < 16; ++i) {
+    low.v[i] = std::bit_cast<float>(p[i] << 16);
+    high.v[i] = std::bit_cast<float>(p[i] & 0xFFFF0000U);
+  }
+}
+#undef SJD_EACH_LANE
+
+}  // namespace scalar
+
+#if SJD_HOST_X86
+namespace avx2 {
+
+inline constexpr int row_block = 3;
+
+struct Lanes {
+  __m256 a, b;
+};
+
+#define SJD_LANE SJD_ALWAYS_INLINE SJD_AVX2
+SJD_LANE Lanes broadcast(float x) {
+  return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+SJD_LANE Lanes load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+SJD_LANE void store(float* p, Lanes x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+SJD_LANE Lanes fma(Lanes x, Lanes y, Lanes z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+SJD_LANE Lanes add(Lanes x, Lanes y) {
+  return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+SJD_LANE Lanes sub(Lanes x, Lanes y) {
+  return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+SJD_LANE Lanes mul(Lanes x, Lanes y) {
+  return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+SJD_LANE Lanes div(Lanes x, Lanes y) {
+  return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+SJD_LANE Lanes max(Lanes x, Lanes y) {
+  return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
+SJD_LANE Lanes min(Lanes x, Lanes y) {
+  return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
+SJD_LANE __m256 scale_half(__m256 x, __m256 n) {
+  return _mm256_castsi256_ps(
+      _mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+}
+SJD_LANE Lanes scale_exponent(Lanes x, Lanes n) {
+  return {scale_half(x.a, n.a), scale_half(x.b, n.b)};
+}
+SJD_LANE void load_pair(const float* p, Lanes& low, Lanes& high) {
+  low = load(p);
+  high = load(p + 16);
+}
+SJD_LANE void load_pair(const std::uint32_t* p, Lanes& low, Lanes& high) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xFFFF0000U));
+  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8));
+  low.a = _mm256_castsi256_ps(_mm256_slli_epi32(first, 16));
+  low.b = _mm256_castsi256_ps(_mm256_slli_epi32(second, 16));
+  high.a = _mm256_castsi256_ps(_mm256_and_si256(first, mask));
+  high.b = _mm256_castsi256_ps(_mm256_and_si256(second, mask));
+}
+#undef SJD_LANE
+
+}  // namespace avx2
+
+namespace avx512 {
+
+inline constexpr int row_block = 12;
+
+struct Lanes {
+  __m512 v;
+};
+
+#define SJD_LANE SJD_ALWAYS_INLINE SJD_AVX512
+SJD_LANE Lanes broadcast(float x) {
+  return {_mm512_set1_ps(x)};
+}
+SJD_LANE Lanes load(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+SJD_LANE void store(float* p, Lanes x) {
+  _mm512_storeu_ps(p, x.v);
+}
+SJD_LANE Lanes fma(Lanes x, Lanes y, Lanes z) {
+  return {_mm512_fmadd_ps(x.v, y.v, z.v)};
+}
+SJD_LANE Lanes add(Lanes x, Lanes y) {
+  return {_mm512_add_ps(x.v, y.v)};
+}
+SJD_LANE Lanes sub(Lanes x, Lanes y) {
+  return {_mm512_sub_ps(x.v, y.v)};
+}
+SJD_LANE Lanes mul(Lanes x, Lanes y) {
+  return {_mm512_mul_ps(x.v, y.v)};
+}
+SJD_LANE Lanes div(Lanes x, Lanes y) {
+  return {_mm512_div_ps(x.v, y.v)};
+}
+SJD_LANE Lanes max(Lanes x, Lanes y) {
+  return {_mm512_max_ps(x.v, y.v)};
+}
+SJD_LANE Lanes min(Lanes x, Lanes y) {
+  return {_mm512_min_ps(x.v, y.v)};
+}
+SJD_LANE Lanes scale_exponent(Lanes x, Lanes n) {
+  return {_mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(x.v), _mm512_slli_epi32(_mm512_castps_si512(n.v), 23)))};
+}
+SJD_LANE void load_pair(const float* p, Lanes& low, Lanes& high) {
+  low = load(p);
+  high = load(p + 16);
+}
+SJD_LANE void load_pair(const std::uint32_t* p, Lanes& low, Lanes& high) {
+  const __m512i pair = _mm512_loadu_si512(p);
+  low.v = _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
+  high.v =
+      _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U))));
+}
+#undef SJD_LANE
+
+}  // namespace avx512
+#endif
+
+}  // namespace sjd::hosts::detail

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "sjd/denoiser.hpp"
+
+namespace sjd {
+
+/// The published methods as compositions; each says in one line what it is made of.
+
+/// Jacobi decoding of the greedy picture (arXiv 2002.03629).
+template <class Model>
+using JacobiGreedy =
+    SpeculativeJacobiDenoiser<Model, FixedWindow, NoNoise, GreedyEquality, ModeRefinement>;
+
+/// Speculative Jacobi Decoding (arXiv 2410.01699), drafts redrawn in every iteration.
+template <class Model>
+using Sjd =
+    SpeculativeJacobiDenoiser<Model, FixedWindow, NoNoise, SpeculativeAcceptance, FreshRedraw>;
+
+/// SJD with maximally coupled drafts (MC-SJD, arXiv 2510.24211).
+template <class Model>
+using CoupledSjd =
+    SpeculativeJacobiDenoiser<Model, FixedWindow, NoNoise, SpeculativeAcceptance, MaximalCoupling>;
+
+/// SJD2 (arXiv 2510.08994) with the clean-prefix gate, clean estimates redrawn in every iteration.
+template <class Model, class Feed = PosteriorMean>
+using Sjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule, SpeculativeAcceptance,
+                                       FreshRedraw, Feed>;
+
+/// SJD2 with maximally coupled clean estimates.
+template <class Model, class Feed = PosteriorMean>
+using CoupledSjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule,
+                                              SpeculativeAcceptance, MaximalCoupling, Feed>;
+
+/// SJD2 whose acceptance runs into noisy rows. Lossy: for comparison only.
+template <class Model, class Feed = PosteriorMean>
+using UngatedSjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule, UngatedAcceptance,
+                                              FreshRedraw, Feed>;
+
+/// Predictive sampling (Wiggers and Hoogeboom, ICML 2020): AR's own tokens, bit for bit.
+template <class Model>
+using GumbelSjd =
+    SpeculativeJacobiDenoiser<Model, FixedWindow, NoNoise, GumbelEquality, GumbelCoupling>;
+
+/// Predictive sampling with a denoising window.
+template <class Model, class Feed = PosteriorMean>
+using GumbelSjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule, GumbelEquality,
+                                             GumbelCoupling, Feed>;
+
+}  // namespace sjd

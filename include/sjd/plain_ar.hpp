@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "sjd/core/staging.hpp"
+#include "sjd/core/stopwatch.hpp"
+#include "sjd/cpu/rows.hpp"
+#include "sjd/detail/checks.hpp"
+#include "sjd/detail/ragged_batch.hpp"
+#include "sjd/policies/acceptance.hpp"
+#include "sjd/policies/grammar.hpp"
+#include "sjd/state.hpp"
+
+namespace sjd {
+
+/// Plain autoregressive decoding: the baseline, and the definition of what every lossless
+/// composition must draw.
+///
+/// One row a pass, no window. Policies: an acceptance criterion lends its sampler
+/// (SpeculativeAcceptance: fresh draws, GumbelEquality: shared noise, GreedyEquality: the mode),
+/// NoGrammar, PhiloxRandom.
+///
+/// With the default sampler, the same tokens as a SpeculativeJacobiDenoiser with
+/// FixedWindow{.tokens = 1}.
+/// memory  borrows the model; owns one logits buffer [sequences x branches, vocab]
+template <class Model, class... Policies>
+class PlainAr {
+  SJD_CHECK_MODEL(Model)
+  SJD_CHECK_POLICIES(Policies)
+
+  template <class Role, class Default>
+  using PolicyFor = typename detail::policy_for<Role, Default, Policies...>::type;
+
+ public:
+  using Memory = typename Model::Memory;
+  using Prompt = typename Model::Prompt;
+  using Request = GenerationRequest<Prompt>;
+  using Sampler = PolicyFor<role::acceptance, SpeculativeAcceptance>;
+  using Grammar = PolicyFor<role::grammar, NoGrammar>;
+  using Random = PolicyFor<role::random, PhiloxRandom>;
+  static constexpr bool is_lossless = true;
+
+  explicit PlainAr(Model& model, Policies... policies)
+      : model_{&model}, policies_{std::move(policies)...}, logits_{model} {
+    detail::validate_all(grammar_);
+  }
+
+  /// Decodes one picture; see SpeculativeJacobiDenoiser::generate.
+  [[nodiscard]] GenerationResult generate(const Request& request) {
+    return generate(request, detail::ignore_iteration);
+  }
+  template <class Callback>
+  [[nodiscard]] GenerationResult generate(const Request& request, Callback&& on_iteration) {
+    return std::move(generate(std::span{&request, 1}, on_iteration).front());
+  }
+  [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests) {
+    return generate(requests, detail::ignore_iteration);
+  }
+  template <class Callback>
+  [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests,
+                                                       Callback&& on_iteration) {
+    return detail::run_ragged_batch(*this, requests, on_iteration);
+  }
+
+  /// Runs the prompt and draws the first token.
+  [[nodiscard]] DecoderState start(std::int32_t sequence, const Request& request) {
+    DecoderState state = detail::start_state(sequence, model_->max_sequences(), request);
+    if (state.total == 0) return state;
+    logits_.reshape(state.branches(), model_->vocab_size());
+    const Stopwatch watch;
+    model_->prefill(sequence, request.prompt, logits_.on_model());
+    host_seconds_ += watch.seconds();
+    logits_.download();
+    state.tokens.push_back(draw(state, logits_.host()));
+    return state;
+  }
+
+  /// One token for every unfinished sequence.
+  std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
+    live_.clear();
+    rows_.clear();
+    keep_.clear();
+    for (DecoderState& state : inout_states) {
+      if (state.finished()) continue;
+      live_.push_back(&state);
+      for (std::int32_t branch = 0; branch < state.branches(); ++branch) {
+        const Position tip = state.committed() - 1;
+        keep_.push_back({state.sequence, branch, tip});
+        rows_.push_back({.sequence = state.sequence,
+                         .branch = branch,
+                         .position = tip,
+                         .token = state.tokens.back()});
+      }
+    }
+    std::vector<IterationEvent> events;
+    if (live_.empty()) return events;
+    run_pass();
+    draw_all();
+    for (std::size_t s = 0; s < live_.size(); ++s) {
+      live_[s]->tokens.push_back(drawn_[s]);
+      live_[s]->iteration += 1;
+      live_[s]->statistics.forward_passes += 1;
+      live_[s]->statistics.rows += live_[s]->branches();
+      live_[s]->statistics.bonus += 1;
+      events.push_back({*live_[s], 0, 1, live_[s]->branches()});
+    }
+    return events;
+  }
+
+  [[nodiscard]] double host_seconds() const { return host_seconds_; }
+  [[nodiscard]] Model& model() { return *model_; }
+
+ private:
+  void run_pass() {
+    logits_.reshape(static_cast<std::int64_t>(rows_.size()), model_->vocab_size());
+    const Stopwatch watch;
+    model_->forward(ForwardPass<Memory>{keep_, rows_, {}, logits_.on_model()});
+    host_seconds_ += watch.seconds();
+    logits_.download();
+  }
+
+  /// All draws before the first commit, so that a bad row changes nothing.
+  void draw_all() {
+    drawn_.clear();
+    std::int64_t row = 0;
+    for (const DecoderState* state : live_) {
+      const MatrixView<float> all = logits_.host();
+      drawn_.push_back(draw(*state, {all.data + row * all.stride, state->branches(), all.columns}));
+      row += state->branches();
+    }
+  }
+
+  /// The next token of one sequence from its logits [branches, vocab].
+  TokenId draw(const DecoderState& state, MatrixView<const float> branches) {
+    pipeline_.law(branches, state.guidance, grammar_, state.sampling, state.sequence,
+                  state.committed(), law_);
+    auto&& gate = random_.gate(state.seed, state.sample);
+    const DrawKey key{.position = state.committed(), .iteration = state.committed()};
+    return sampler_.bonus(gate, key, law_);
+  }
+
+  Model* model_;
+  std::tuple<Policies...> policies_;
+  Sampler sampler_ = detail::pick<role::acceptance, Sampler>(policies_);
+  Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
+  Random random_ = detail::pick<role::random, Random>(policies_);
+  detail::StagedBuffer<Model> logits_;  // [sequences x branches, vocab]
+  cpu::RowPipeline pipeline_;
+  TokenLaw law_;
+  double host_seconds_ = 0.0;
+
+  std::vector<DecoderState*> live_;  // [live]
+  std::vector<InputRow> rows_;       // [live x branches]
+  std::vector<KeepLength> keep_;     // [live x branches]
+  std::vector<TokenId> drawn_;       // [live]
+};
+
+}  // namespace sjd

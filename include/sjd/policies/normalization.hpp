@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sjd/core/embedding_space.hpp"
+#include "sjd/core/error.hpp"
+#include "sjd/core/matrix_view.hpp"
+#include "sjd/model.hpp"
+#include "sjd/policy.hpp"
+
+namespace sjd {
+
+/// A normalisation maps the embedding table to rows of zero mean and unit variance, and back.
+///
+/// `normalize(table, contract, space)`: table [vocab, dim]; fills space.normalized, mean and scale.
+template <class P>
+concept NormalizationPolicy = PolicyOf<P, role::normalization> &&
+    requires(const P& policy, MatrixView<const float> table, const NoiseContract& contract,
+             EmbeddingSpace& space) {
+  policy.normalize(table, contract, space);
+};
+
+/// Every channel by its own mean and standard deviation over the image rows of the table.
+///
+/// The checkpoint's statistics are used where it stores them, else they are computed in two passes.
+/// A channel without variance keeps scale 1.
+struct PerChannelNormalization {
+  using role = role::normalization;
+  static constexpr bool per_channel = true;
+
+  void normalize(MatrixView<const float> table, const NoiseContract& contract,
+                 EmbeddingSpace& space) const {
+    if (contract.mean.empty()) {
+      channel_statistics(table, space);
+    } else {
+      space.mean.assign(contract.mean.begin(), contract.mean.end());
+      space.scale.assign(contract.scale.begin(), contract.scale.end());
+    }
+    for (std::int64_t v = 0; v < table.rows; ++v) {
+      const std::span<const float> e = table.row(v);
+      float* out = space.normalized.data() + v * space.dim;
+      for (std::size_t d = 0; d < e.size(); ++d) out[d] = (e[d] - space.mean[d]) / space.scale[d];
+    }
+  }
+
+  friend bool operator==(const PerChannelNormalization&, const PerChannelNormalization&) = default;
+
+ private:
+  static void channel_statistics(MatrixView<const float> table, EmbeddingSpace& space) {
+    const auto count = static_cast<double>(table.rows);
+    for (std::size_t d = 0; d < static_cast<std::size_t>(table.columns); ++d) {
+      double mean = 0.0;
+      for (std::int64_t v = 0; v < table.rows; ++v) mean += double{table.row(v)[d]} / count;
+      double variance = 0.0;
+      for (std::int64_t v = 0; v < table.rows; ++v) {
+        const double off = double{table.row(v)[d]} - mean;
+        variance += off * off / count;
+      }
+      space.mean[d] = static_cast<float>(mean);
+      space.scale[d] = variance > 0.0 ? static_cast<float>(std::sqrt(variance)) : 1.0F;
+    }
+  }
+};
+
+/// Every row by its own mean and standard deviation; the way back uses their averages over the
+/// table. A row without variance becomes zero.
+struct PerTokenNormalization {
+  using role = role::normalization;
+  static constexpr bool per_channel = false;
+
+  void normalize(MatrixView<const float> table, const NoiseContract&, EmbeddingSpace& space) const {
+    double all_means = 0.0;
+    double all_scales = 0.0;
+    for (std::int64_t v = 0; v < table.rows; ++v) {
+      const std::span<const float> e = table.row(v);
+      double mean = 0.0;
+      for (const float x : e) mean += double{x} / static_cast<double>(e.size());
+      double variance = 0.0;
+      for (const float x : e) variance += (x - mean) * (x - mean) / static_cast<double>(e.size());
+      const double scale = variance > 0.0 ? std::sqrt(variance) : 1.0;
+      float* out = space.normalized.data() + v * space.dim;
+      for (std::size_t d = 0; d < e.size(); ++d) out[d] = static_cast<float>((e[d] - mean) / scale);
+      all_means += mean / static_cast<double>(table.rows);
+      all_scales += scale / static_cast<double>(table.rows);
+    }
+    std::fill(space.mean.begin(), space.mean.end(), static_cast<float>(all_means));
+    std::fill(space.scale.begin(), space.scale.end(), static_cast<float>(all_scales));
+  }
+
+  friend bool operator==(const PerTokenNormalization&, const PerTokenNormalization&) = default;
+};
+
+/// The table as it is; for the ablation of the paper's Fig. 5.
+struct NoNormalization {
+  using role = role::normalization;
+  static constexpr bool per_channel = false;
+
+  void normalize(MatrixView<const float> table, const NoiseContract&, EmbeddingSpace& space) const {
+    for (std::int64_t v = 0; v < table.rows; ++v) {
+      const std::span<const float> e = table.row(v);
+      std::copy(e.begin(), e.end(), space.normalized.begin() + v * space.dim);
+    }
+  }
+
+  friend bool operator==(const NoNormalization&, const NoNormalization&) = default;
+};
+
+/// Builds the space that noise lives in.
+///
+/// shapes  table [vocab, dim]; contract.mean, scale [dim] or empty; contract.log_prior [vocab] or empty
+/// memory  4 floats per table entry, owned by the result
+/// errors  contract if a given statistic has another length than the table says
+template <NormalizationPolicy Normalization>
+EmbeddingSpace make_embedding_space(MatrixView<const float> table, const NoiseContract& contract,
+                                    const Normalization& normalization) {
+  const auto dim = static_cast<std::size_t>(table.columns);
+  const auto vocab = static_cast<std::size_t>(table.rows);
+  const auto fits = [](std::span<const float> values, std::size_t size) {
+    return values.empty() || values.size() == size;
+  };
+  expects(fits(contract.mean, dim) && contract.scale.size() == contract.mean.size() &&
+              fits(contract.log_prior, vocab),
+          ErrorCode::contract,
+          "noise_contract: mean, scale [dim] or log_prior [vocab] has another length");
+  EmbeddingSpace space{.vocab = table.rows, .dim = table.columns};
+  space.normalized.resize(vocab * dim);
+  space.mean.assign(dim, 0.0F);
+  space.scale.assign(dim, 1.0F);
+  normalization.normalize(table, contract, space);
+  space.log_prior.assign(vocab, 0.0F);
+  std::copy(contract.log_prior.begin(), contract.log_prior.end(), space.log_prior.begin());
+  space.transposed.resize(vocab * dim);
+  space.table.resize(vocab * dim);
+  space.half_square.resize(vocab);
+  for (std::size_t v = 0; v < vocab; ++v) {
+    const std::span<const float> row = table.row(static_cast<std::int64_t>(v));
+    float square = 0.0F;
+    for (std::size_t d = 0; d < dim; ++d) {
+      const float x = space.normalized[v * dim + d];
+      square = std::fma(x, x, square);
+      space.transposed[d * vocab + v] = x;
+      space.table[v * dim + d] = row[d];
+    }
+    space.half_square[v] = 0.5F * square;
+  }
+  return space;
+}
+
+}  // namespace sjd
