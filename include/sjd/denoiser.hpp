@@ -94,7 +94,7 @@ class SpeculativeJacobiDenoiser {
   /// by default.
   template <Policy... Given>
   requires detail::proper_part<std::tuple<Given...>, std::tuple<Policies...>>
-  explicit SpeculativeJacobiDenoiser(Model& model, Given... given)
+  explicit SpeculativeJacobiDenoiser(std::type_identity_t<Model>& model, Given... given)
       : SpeculativeJacobiDenoiser(model, detail::given_or_default<Policies>(given...)...) {}
 
   /// Decodes one picture.
@@ -300,5 +300,9 @@ class SpeculativeJacobiDenoiser {
   std::vector<TokenLaw> laws_;             // [window + 1]
   std::vector<float> weights_;             // [vocab]
 };
+
+/// The denoiser is made of just the policies that it is given.
+template <class Model, class... Policies>
+SpeculativeJacobiDenoiser(Model&, Policies...) -> SpeculativeJacobiDenoiser<Model, Policies...>;
 
 }  // namespace sjd

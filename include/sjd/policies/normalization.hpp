@@ -128,7 +128,9 @@ EmbeddingSpace make_embedding_space(MatrixView<const float> table, const NoiseCo
               fits(contract.log_prior, vocab),
           ErrorCode::contract,
           "noise_contract: mean, scale [dim] or log_prior [vocab] has another length");
-  EmbeddingSpace space{.vocab = table.rows, .dim = table.columns};
+  EmbeddingSpace space;
+  space.vocab = table.rows;
+  space.dim = table.columns;
   space.normalized.resize(vocab * dim);
   space.mean.assign(dim, 0.0F);
   space.scale.assign(dim, 1.0F);
