@@ -122,13 +122,23 @@ class TokenLaw {
     masses_.clear();
   }
 
-  /// Appends to a list law; tokens must come in ascending order, masses of 0 are left out.
-  void append(TokenId token, std::uint32_t mass) {
+  /// Becomes a list law of the tokens with a mass.
+  ///
+  /// shapes  masses [vocab], indexed by token
+  void set_masses(std::span<const std::uint32_t> masses) {
+    clear();
     kind_ = Kind::list;
-    if (mass == 0) return;
-    tokens_.push_back(token);
-    masses_.push_back(mass);
-    sum_ += mass;
+    tokens_.resize(masses.size());
+    masses_.resize(masses.size());
+    std::size_t kept = 0;
+    for (std::size_t v = 0; v < masses.size(); ++v) {
+      tokens_[kept] = static_cast<TokenId>(v);
+      masses_[kept] = masses[v];
+      sum_ += masses[v];
+      kept += masses[v] > 0 ? std::size_t{1} : std::size_t{0};
+    }
+    tokens_.resize(kept);
+    masses_.resize(kept);
   }
 
   friend bool operator==(const TokenLaw&, const TokenLaw&) = default;
@@ -161,10 +171,14 @@ inline MassRatio mass_ratio(const TokenLaw& target, const TokenLaw& draft, Token
 inline void residual_weights(const TokenLaw& target, const TokenLaw& draft,
                              std::vector<uint128>& weights) {
   weights.resize(static_cast<std::size_t>(target.size()));
+  std::int64_t j = 0;  // walks the draft's support beside the target's: both ascend
   for (std::int64_t i = 0; i < target.size(); ++i) {
-    const MassRatio ratio = mass_ratio(target, draft, target.token(i));
-    weights[static_cast<std::size_t>(i)] =
-        ratio.target > ratio.draft ? ratio.target - ratio.draft : uint128{0};
+    const TokenId token = target.token(i);
+    while (j < draft.size() && draft.token(j) < token) ++j;
+    const bool shared = j < draft.size() && draft.token(j) == token;
+    const uint128 p = uint128{target.mass_at(i)} * draft.sum();
+    const uint128 q = shared ? uint128{draft.mass_at(j)} * target.sum() : uint128{0};
+    weights[static_cast<std::size_t>(i)] = p > q ? p - q : uint128{0};
   }
 }
 

@@ -69,20 +69,16 @@ class LawBuilder {
     }
     const float inverse = 1.0F / options.temperature;
     const float top = logits[best] * inverse;
-    law.clear();
-    if (options.top_k == 0 && options.top_p >= 1.0F) {
-      for (std::size_t v = 0; v < logits.size(); ++v) {
-        law.append(static_cast<TokenId>(v), mass_of(std::fma(logits[v], inverse, -top)));
-      }
-      return;
+    masses_.resize(logits.size());
+    for (std::size_t v = 0; v < logits.size(); ++v) {
+      masses_[v] = mass_of(std::min(std::fma(logits[v], inverse, -top), 0.0F));
     }
-    rank(logits, options.top_k);
-    masses_.clear();
-    for (const TokenId v : ranked_) {
-      masses_.push_back(mass_of(std::fma(logits[static_cast<std::size_t>(v)], inverse, -top)));
+    if (options.top_k > 0 || options.top_p < 1.0F) {
+      rank(logits, options.top_k);
+      keep_top_p(options.top_p);
+      drop_unranked();
     }
-    keep_top_p(options.top_p);
-    append_in_token_order(law);
+    law.set_masses(masses_);
   }
 
  private:
@@ -125,28 +121,28 @@ class LawBuilder {
   void keep_top_p(float share) {
     if (share >= 1.0F) return;
     std::uint64_t total = 0;
-    for (const std::uint32_t m : masses_) total += m;
+    for (const TokenId v : ranked_) total += masses_[static_cast<std::size_t>(v)];
     const double needed = static_cast<double>(share) * static_cast<double>(total);
     std::uint64_t reached = 0;
     std::size_t kept = 0;
-    while (kept < masses_.size() && (kept == 0 || static_cast<double>(reached) < needed)) {
-      reached += masses_[kept++];
+    while (kept < ranked_.size() && (kept == 0 || static_cast<double>(reached) < needed)) {
+      reached += masses_[static_cast<std::size_t>(ranked_[kept++])];
     }
     ranked_.resize(kept);
-    masses_.resize(kept);
   }
 
-  void append_in_token_order(TokenLaw& law) {
-    order_.resize(ranked_.size());
-    for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
-    std::sort(order_.begin(), order_.end(),
-              [&](std::size_t a, std::size_t b) { return ranked_[a] < ranked_[b]; });
-    for (const std::size_t i : order_) law.append(ranked_[i], masses_[i]);
+  /// Takes the mass of every token that is not in the ranked list.
+  void drop_unranked() {
+    kept_.assign(masses_.size(), 0);
+    for (const TokenId v : ranked_) {
+      kept_[static_cast<std::size_t>(v)] = masses_[static_cast<std::size_t>(v)];
+    }
+    masses_.swap(kept_);
   }
 
+  std::vector<std::uint32_t> masses_;  // [vocab]
+  std::vector<std::uint32_t> kept_;    // [vocab], masses behind the filters
   std::vector<TokenId> ranked_;        // [kept], by logit descending
-  std::vector<std::uint32_t> masses_;  // [kept], beside ranked_
-  std::vector<std::size_t> order_;     // [kept], positions in ranked_ by ascending token
 };
 
 }  // namespace sjd

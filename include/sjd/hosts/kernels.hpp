@@ -55,6 +55,9 @@ struct KernelTable {
   float (*softmax_weights)(float* inout_scores, std::int64_t size, std::int64_t padded_size);
   /// y = x * factor.
   void (*scale_row)(const float* x, float factor, float* y, std::int64_t size);
+  /// Rotates the pairs (i, i + half): y may be x.
+  void (*rotate)(const float* x, const float* cosine, const float* sine, float* y,
+                 std::int64_t half);
 };
 
 namespace detail {
