@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sjd/core/error.hpp"
+#include "sjd/core/matrix_view.hpp"
+#include "sjd/hosts/llama_config.hpp"
+#include "sjd/hosts/llama_engine.hpp"
+#include "sjd/hosts/llama_weights.hpp"
+#include "sjd/hosts/word_tokenizer.hpp"
+#include "sjd/model.hpp"
+
+namespace sjd::hosts {
+
+struct LlamaOptions {
+  std::int64_t max_sequences = 1;  ///< sequences that one pass may carry
+  int threads = 1;                 ///< the caller included
+  Storage storage = Storage::bf16;
+  InstructionSet instruction_set = best_instruction_set();  ///< changes the speed, never a bit
+};
+
+/// The reference host: a LLaMA-family image model on the CPU (docs/checkpoint.md), row-invariant, for the decoders and
+/// for the autoregressive baseline alike.
+///
+/// memory  weights, and about 1.8 MB of keys and values per sequence and branch for the shipped model
+/// errors  of prefill and forward: thrown before anything changed
+class LlamaHost {
+ public:
+  using Memory = HostMemory;
+  /// Word ids without the begin-of-image token, which the host appends; the unconditional branch is that token alone.
+  using Prompt = std::vector<std::int32_t>;
+
+  static constexpr std::int32_t max_branches = 2;
+
+  /// Reads config.json and one weights file ("base.safetensors", "sjd2.safetensors") of a model directory.
+  ///
+  /// errors  bad_file and io from the readers; invalid_argument for an option that this machine cannot serve
+  [[nodiscard]] static LlamaHost load(const std::filesystem::path& directory,
+                                      const std::string& weights_file, LlamaOptions options = {}) {
+    expects(options.max_sequences >= 1 && options.max_sequences <= 65'536,
+            ErrorCode::invalid_argument, "LlamaHost: max_sequences must lie in [1, 65536]");
+    expects(supported(options.instruction_set), ErrorCode::invalid_argument,
+            "LlamaHost: this machine does not run the instruction set that was asked for");
+    auto model = std::make_unique<Model>();
+    model->config = read_llama_config(directory / "config.json");
+    model->weights =
+        read_llama_weights(directory / weights_file, model->config, options.storage);
+    return LlamaHost{std::move(model), options};
+  }
+
+  [[nodiscard]] const LlamaConfig& config() const noexcept { return model_->config; }
+  [[nodiscard]] std::int64_t vocab_size() const { return config().image_vocab_size; }
+  [[nodiscard]] std::int64_t max_sequences() const {
+    return static_cast<std::int64_t>(branches_.size()) / max_branches;
+  }
+  /// Whether the weights know noise levels.
+  [[nodiscard]] bool accepts_noise() const { return model_->weights.noisy(); }
+
+  /// Image rows of the input embedding [vocab_size, hidden_size].
+  [[nodiscard]] MatrixView<const float> embedding_table() const {
+    return {model_->weights.image_embedding.data(), vocab_size(), config().hidden_size};
+  }
+
+  /// What the weights were trained on.
+  ///
+  /// errors  contract if they were trained without noise
+  [[nodiscard]] NoiseContract noise_contract() const {
+    expects(accepts_noise(), ErrorCode::contract,
+            "LlamaHost: these weights were trained without noise and have no noise contract; load "
+            "sjd2.safetensors to decode with noise");
+    const LlamaNoise& noise = config().noise;
+    const LlamaWeights& weights = model_->weights;
+    return {.grid = noise.grid,
+            .rho_min = noise.rho_min,
+            .rho_max = noise.rho_max,
+            .posterior_mean = noise.posterior_mean,
+            .per_channel = noise.per_channel,
+            .mean = weights.noise_mean,
+            .scale = weights.noise_scale,
+            .log_prior = weights.log_prior};
+  }
+
+  /// Forgets the sequence, runs its prompt in one branch per row of `logits` and writes the logits of image position 0.
+  ///
+  /// shapes  logits [branches, vocab_size], 1 or 2 branches; branch 0 has the prompt, branch 1 is unconditional
+  /// edge    an empty prompt is allowed
+  /// errors  invalid_argument for a prompt, contract for a view that the host cannot serve
+  void prefill(std::int32_t sequence, const Prompt& prompt, MatrixView<float> logits) {
+    check_prefill(sequence, prompt, logits);
+    for (std::int32_t branch = 0; branch < max_branches; ++branch) {
+      branches_[slot(sequence, branch)] = Branch{};
+    }
+    for (std::int64_t branch = 0; branch < logits.rows; ++branch) {
+      const auto index = slot(sequence, static_cast<std::int32_t>(branch));
+      run_prompt(static_cast<std::int64_t>(index), branch == 0 ? prompt : Prompt{},
+                 logits.row(branch).data());
+      branches_[index].prompt_rows =
+          branch == 0 ? static_cast<std::int64_t>(prompt.size()) + 1 : 1;
+    }
+  }
+
+  /// One pass of the model; see ForwardPass. Every branch of `rows` has an entry in `keep_length`, and an image
+  /// position lies in [0, image tokens - 2]: the last token predicts nothing.
+  ///
+  /// errors  contract, naming sequence, branch and position
+  void forward(const ForwardPass<>& pass) {
+    check_pass(pass);
+    for (const KeepLength& keep : pass.keep_length) {
+      branches_[slot(keep.sequence, keep.branch)].image_rows = keep.length;
+    }
+    const auto count = static_cast<std::int64_t>(pass.rows.size());
+    const std::int64_t runs = (count + LlamaEngine::rows_per_run - 1) / LlamaEngine::rows_per_run;
+    std::int64_t first = 0;
+    for (std::int64_t run = 0; run < runs; ++run) {
+      const std::int64_t end = count * (run + 1) / runs;
+      run_image_rows(pass, first, end);
+      first = end;
+    }
+  }
+
+ private:
+  struct Model {
+    LlamaConfig config;
+    LlamaWeights weights;
+  };
+  struct Branch {
+    std::int64_t prompt_rows = 0;  ///< words and the begin-of-image token; 0 = not prefilled
+    std::int64_t image_rows = 0;
+    std::int64_t next = -1;  ///< while a pass is checked: the position of its next row, -1 = no keep_length
+  };
+
+  LlamaHost(std::unique_ptr<Model> model, const LlamaOptions& options)
+      : model_{std::move(model)},
+        engine_{std::make_unique<LlamaEngine>(model_->config, model_->weights,
+                                              options.max_sequences * max_branches,
+                                              options.threads, options.instruction_set)},
+        branches_(static_cast<std::size_t>(options.max_sequences * max_branches)) {}
+
+  [[nodiscard]] static std::size_t slot(std::int32_t sequence, std::int32_t branch) {
+    return static_cast<std::size_t>(sequence) * max_branches + static_cast<std::size_t>(branch);
+  }
+
+  void check_prefill(std::int32_t sequence, const Prompt& prompt,
+                     const MatrixView<float>& logits) const {
+    if (sequence < 0 || sequence >= max_sequences()) {
+      throw Error{ErrorCode::contract, "LlamaHost::prefill: no such sequence", sequence};
+    }
+    if (logits.rows < 1 || logits.rows > max_branches) {
+      throw Error{ErrorCode::contract, "LlamaHost::prefill: 1 or 2 guidance branches are served",
+                  sequence};
+    }
+    check_view(logits, sequence);
+    if (static_cast<std::int64_t>(prompt.size()) > config().max_prompt_tokens) {
+      throw Error{ErrorCode::invalid_argument,
+                  "LlamaHost::prefill: the prompt has " + std::to_string(prompt.size()) +
+                      " words, the model takes " + std::to_string(config().max_prompt_tokens),
+                  sequence};
+    }
+    for (const std::int32_t id : prompt) {
+      if (id < 0 || id >= config().text_vocab_size || id == WordTokenizer::image_id) {
+        throw Error{ErrorCode::invalid_argument,
+                    "LlamaHost::prefill: " + std::to_string(id) + " is not the id of a word",
+                    sequence};
+      }
+    }
+  }
+
+  void check_view(const MatrixView<float>& logits, std::int64_t sequence) const {
+    if (logits.data == nullptr || logits.columns != vocab_size() ||
+        logits.stride < logits.columns) {
+      throw Error{ErrorCode::contract, "LlamaHost: the logits view is not [rows, vocab_size]",
+                  sequence};
+    }
+  }
+
+  void run_prompt(std::int64_t slot_index, const Prompt& prompt, float* logits) {
+    const auto count = static_cast<std::int64_t>(prompt.size()) + 1;
+    for (std::int64_t first = 0; first < count; first += LlamaEngine::rows_per_run) {
+      const std::int64_t end = std::min(count, first + LlamaEngine::rows_per_run);
+      rows_.clear();
+      for (std::int64_t i = first; i < end; ++i) {
+        rows_.push_back({slot_index, i});
+        const bool word = i + 1 < count;
+        const std::int64_t id = word ? prompt[static_cast<std::size_t>(i)] : WordTokenizer::image_id;
+        float* out = engine_->hidden(i - first);
+        copy_row(model_->weights.text_embedding, id, out);
+        if (!word) add_row(model_->weights.image_position, 0, out);
+      }
+      engine_->run(rows_);
+      if (end == count) engine_->logits(count - 1 - first, 1, logits, vocab_size());
+    }
+  }
+
+  void run_image_rows(const ForwardPass<>& pass, std::int64_t first, std::int64_t end) {
+    rows_.clear();
+    for (std::int64_t i = first; i < end; ++i) {
+      const InputRow& row = pass.rows[static_cast<std::size_t>(i)];
+      Branch& branch = branches_[slot(row.sequence, row.branch)];
+      rows_.push_back({static_cast<std::int64_t>(slot(row.sequence, row.branch)),
+                       branch.prompt_rows + row.position});
+      branch.image_rows = row.position + 1;
+      float* out = engine_->hidden(i - first);
+      if (row.level == 0) {
+        copy_row(model_->weights.image_embedding, row.token, out);
+      } else {
+        const auto fed = pass.embeddings.row(row.embedding);
+        std::copy(fed.begin(), fed.end(), out);
+        add_row(model_->weights.level_embedding, row.level - 1, out);
+      }
+      add_row(model_->weights.image_position, row.position + 1, out);
+    }
+    engine_->run(rows_);
+    engine_->logits(0, end - first, pass.logits.data + first * pass.logits.stride,
+                    pass.logits.stride);
+  }
+
+  void copy_row(const std::vector<float>& table, std::int64_t index, float* out) const {
+    std::copy_n(table.begin() + index * config().hidden_size, config().hidden_size, out);
+  }
+  void add_row(const std::vector<float>& table, std::int64_t index, float* out) const {
+    const float* row = table.data() + index * config().hidden_size;
+    for (std::int64_t i = 0; i < config().hidden_size; ++i) out[i] += row[i];
+  }
+
+  [[noreturn]] static void refuse(std::int32_t sequence, std::int32_t branch, Position position,
+                                  const std::string& reason) {
+    throw Error{ErrorCode::contract,
+                "LlamaHost::forward: sequence " + std::to_string(sequence) + ", branch " +
+                    std::to_string(branch) + ", position " + std::to_string(position) + ": " +
+                    reason,
+                sequence, position};
+  }
+
+  void check_pass(const ForwardPass<>& pass) {
+    for (Branch& branch : branches_) branch.next = -1;
+    for (const KeepLength& keep : pass.keep_length) check_keep(keep);
+    check_view(pass.logits, -1);
+    if (pass.logits.rows < static_cast<std::int64_t>(pass.rows.size())) {
+      throw Error{ErrorCode::contract, "LlamaHost::forward: more rows than logits can hold"};
+    }
+    const InputRow* before = nullptr;
+    for (const InputRow& row : pass.rows) {
+      check_place(row, before);
+      check_input(row, pass.embeddings);
+      before = &row;
+    }
+  }
+
+  void check_keep(const KeepLength& keep) {
+    const auto fail = [&](const std::string& reason) {
+      refuse(keep.sequence, keep.branch, keep.length, "keep_length: " + reason);
+    };
+    if (keep.sequence < 0 || keep.sequence >= max_sequences()) fail("no such sequence");
+    if (keep.branch < 0 || keep.branch >= max_branches) fail("no such branch");
+    Branch& branch = branches_[slot(keep.sequence, keep.branch)];
+    if (branch.prompt_rows == 0) fail("the branch was not prefilled");
+    if (keep.length < 0 || keep.length > branch.image_rows) {
+      fail("only " + std::to_string(branch.image_rows) + " rows are there");
+    }
+    if (branch.next >= 0) fail("stands twice");
+    branch.next = keep.length;
+  }
+
+  void check_place(const InputRow& row, const InputRow* before) {
+    const auto fail = [&](const std::string& reason) {
+      refuse(row.sequence, row.branch, row.position, reason);
+    };
+    if (row.sequence < 0 || row.sequence >= max_sequences()) fail("no such sequence");
+    if (row.branch < 0 || row.branch >= max_branches) fail("no such branch");
+    if (before != nullptr && std::pair{row.sequence, row.branch} <
+                                 std::pair{before->sequence, before->branch}) {
+      fail("rows are not ordered by sequence and branch");
+    }
+    Branch& branch = branches_[slot(row.sequence, row.branch)];
+    if (branch.next < 0) fail("the branch has no keep_length");
+    if (row.position != branch.next) fail("position " + std::to_string(branch.next) + " is next");
+    if (row.position + 1 >= config().image_tokens()) fail("the picture ends before that");
+    ++branch.next;
+  }
+
+  void check_input(const InputRow& row, const MatrixView<const float>& embeddings) const {
+    const auto fail = [&](const std::string& reason) {
+      refuse(row.sequence, row.branch, row.position, reason);
+    };
+    if (row.level == 0) {
+      if (row.token < 0 || row.token >= vocab_size()) {
+        fail("token " + std::to_string(row.token) + " is outside the vocabulary");
+      }
+      return;
+    }
+    if (!accepts_noise()) fail("a noisy row, but these weights were trained without noise");
+    if (row.level < 0 || row.level > config().noise.grid + 1) {
+      fail("noise level " + std::to_string(row.level) + " is outside the grid");
+    }
+    if (embeddings.data == nullptr || embeddings.columns != config().hidden_size ||
+        embeddings.stride < embeddings.columns) {
+      fail("the embeddings are not [noisy rows, hidden_size]");
+    }
+    if (row.embedding < 0 || row.embedding >= embeddings.rows) fail("no such embedding");
+    for (const float value : embeddings.row(row.embedding)) {
+      if (!std::isfinite(value)) fail("the embedding holds a value that is not finite");
+    }
+  }
+
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<LlamaEngine> engine_;
+  std::vector<Branch> branches_;  // [max_sequences * max_branches]
+  std::vector<LlamaRow> rows_;    // rows of one run
+};
+
+static_assert(NoisyModel<LlamaHost>);
+
+}  // namespace sjd::hosts
