@@ -154,12 +154,9 @@ class SpeculativeJacobiDenoiser {
   /// the same.
   ///
   /// edge    finished states are left alone; no live state: the model is not called
-  /// returns one event a live state, in order
+  /// returns one event a live state, by ascending sequence
   std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
-    live_.clear();
-    for (DecoderState& state : inout_states) {
-      if (!state.finished()) live_.push_back(&state);
-    }
+    detail::collect_live(inout_states, live_);
     std::vector<IterationEvent> events;
     if (live_.empty()) return events;
     lay_out_pass();

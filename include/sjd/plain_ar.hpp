@@ -82,19 +82,17 @@ class PlainAr {
 
   /// One token for every unfinished sequence.
   std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
-    live_.clear();
+    detail::collect_live(inout_states, live_);
     rows_.clear();
     keep_.clear();
-    for (DecoderState& state : inout_states) {
-      if (state.finished()) continue;
-      live_.push_back(&state);
-      for (std::int32_t branch = 0; branch < state.branches(); ++branch) {
-        const Position tip = state.committed() - 1;
-        keep_.push_back({state.sequence, branch, tip});
-        rows_.push_back({.sequence = state.sequence,
+    for (const DecoderState* state : live_) {
+      for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
+        const Position tip = state->committed() - 1;
+        keep_.push_back({state->sequence, branch, tip});
+        rows_.push_back({.sequence = state->sequence,
                          .branch = branch,
                          .position = tip,
-                         .token = state.tokens.back()});
+                         .token = state->tokens.back()});
       }
     }
     std::vector<IterationEvent> events;

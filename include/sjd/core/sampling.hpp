@@ -67,11 +67,12 @@ class LawBuilder {
       law.set_point(static_cast<TokenId>(best));
       return;
     }
-    const float inverse = 1.0F / options.temperature;
-    const float top = logits[best] * inverse;
+    // Differences first: the largest logit then has exactly 0, at any temperature and any shift.
+    const float inverse = std::min(1.0F / options.temperature, std::numeric_limits<float>::max());
+    const float top = logits[best];
     masses_.resize(logits.size());
     for (std::size_t v = 0; v < logits.size(); ++v) {
-      masses_[v] = mass_of(std::min(std::fma(logits[v], inverse, -top), 0.0F));
+      masses_[v] = mass_of((logits[v] - top) * inverse);
     }
     if (options.top_k > 0 || options.top_p < 1.0F) {
       rank(logits, options.top_k);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -37,6 +38,22 @@ DecoderState start_state(std::int32_t sequence, std::int64_t max_sequences,
   state.sampling = request.sampling;
   state.guidance = request.guidance;
   return state;
+}
+
+/// The unfinished states in the order of their sequences, as ForwardPass wants its rows.
+///
+/// errors  invalid_argument if two of them claim one sequence of the host
+inline void collect_live(std::span<DecoderState> states, std::vector<DecoderState*>& live) {
+  live.clear();
+  for (DecoderState& state : states) {
+    if (!state.finished()) live.push_back(&state);
+  }
+  std::sort(live.begin(), live.end(),
+            [](const DecoderState* a, const DecoderState* b) { return a->sequence < b->sequence; });
+  for (std::size_t i = 1; i < live.size(); ++i) {
+    expects(live[i - 1]->sequence != live[i]->sequence, ErrorCode::invalid_argument,
+            "step: two states claim the same sequence of the model");
+  }
 }
 
 /// One running sequence of a batch.
