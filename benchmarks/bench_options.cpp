@@ -96,7 +96,7 @@ BenchOptions parse_bench_options(std::span<const std::string> arguments) {
   const bool full = options.full;
   if (options.windows.empty()) {
     options.windows = full ? std::vector<std::int64_t>{32, 4, 8, 16, 48, 64, 96}
-                           : std::vector<std::int64_t>{32, 16};
+                           : std::vector<std::int64_t>{32, 16, 8};
   }
   if (options.levels.empty()) {
     options.levels =
@@ -118,7 +118,7 @@ usage: bench [--quick | --full] [options]
   --seed N            chooses the prompts and seeds the pictures (default 0)
   --guidance LIST     guidance scales, each a table of its own (default 3,1)
   --temperature T     (default 1)
-  --window LIST       windows; the first is used where only one is tried (default 32,16)
+  --window LIST       windows; the first is used where only one is tried (default 32,16,8)
   --levels LIST       noise levels, likewise (default 2,1)
   --only LIST         these compositions only, AR always beside them
   --no-score          leave out nats per token

@@ -20,6 +20,8 @@ std::string processor_name() {
 
 std::string instruction_name() {
   switch (hosts::best_instruction_set()) {
+    case hosts::InstructionSet::amx:
+      return "AMX";
     case hosts::InstructionSet::avx512:
       return "AVX-512";
     case hosts::InstructionSet::avx2:

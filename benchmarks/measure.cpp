@@ -65,6 +65,22 @@ void check_promises(const std::vector<Series>& all, std::size_t sample) {
   }
 }
 
+/// Nats per token of one sample of every series; a series that drew its baseline's tokens has its
+/// baseline's.
+void score_samples(Scorer& scorer, std::vector<Series>& all, std::size_t sample,
+                   const std::vector<paint::Request>& requests) {
+  for (std::size_t c = 0; c < all.size(); ++c) {
+    paint::check_interrupt();
+    Sample& scored = all[c].samples[sample];
+    const paint::Composition& composition = *all[c].cell.composition;
+    if (composition.equals_ar && composition.uses_window) {
+      scored.nats = baseline_of(all, all[c]).samples[sample].nats;
+    } else {
+      scored.nats = scorer.nats_per_token(requests[c], scored.picture);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<double> Series::column(double Sample::*field) const {
@@ -105,21 +121,17 @@ std::vector<Series> measure(paint::Studio& studio, std::span<const Cell> cells,
   paint::Progress progress{fmt::format("guidance {}", cells.front().guidance),
                            static_cast<std::int64_t>(prompts.size() * cells.size())};
   for (std::size_t p = 0; p < prompts.size(); ++p) {
+    std::vector<paint::Request> requests;
+    for (const Cell& cell : cells) {
+      requests.push_back(request_of(cell, prompts[p], options.seed, p, studio.tokens()));
+    }
     for (std::size_t turn = 0; turn < cells.size(); ++turn) {
       const std::size_t c = p % 2 == 0 ? turn : cells.size() - 1 - turn;
-      const paint::Request request =
-          request_of(cells[c], prompts[p], options.seed, p, studio.tokens());
-      all[c].samples[p] = run_one(*decoders[c], request);
+      all[c].samples[p] = run_one(*decoders[c], requests[c]);
       progress.advance(1);
     }
     check_promises(all, p);
-    for (Series& series : all) {
-      if (!options.score) break;
-      Sample& sample = series.samples[p];
-      sample.nats = scorer.nats_per_token(
-          request_of(series.cell, prompts[p], options.seed, p, studio.tokens()), sample.picture);
-      paint::check_interrupt();
-    }
+    if (options.score) score_samples(scorer, all, p, requests);
   }
   return all;
 }

@@ -54,7 +54,7 @@ std::vector<PromptEntry> draw_prompts(const paint::Studio& studio, const std::st
                  static_cast<std::int64_t>(all.size()), tokens);
   std::vector<PromptEntry> chosen;
   for (const std::size_t place : random_places(all.size(), static_cast<std::size_t>(count), seed)) {
-    PromptEntry entry{all[place], studio.encode(all[place]).ids, {}};
+    PromptEntry entry{all[place], studio.read(all[place]).ids, {}};
     if (!codes.empty()) {
       const auto first = codes.begin() + static_cast<std::ptrdiff_t>(place) * tokens;
       entry.codes.assign(first, first + tokens);

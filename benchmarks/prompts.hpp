@@ -13,7 +13,7 @@ namespace sjd::bench {
 /// One picture of the data, seen in training or held out.
 struct PromptEntry {
   std::string prompt;
-  paint::Engine::Prompt words;
+  paint::WordIds words;
   std::vector<TokenId> codes;  ///< its true tokens; empty if the model directory has none
 };
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 #include <sjd/cpu/rows.hpp>
+#include <sjd/hosts/llama.hpp>
 #include <sjd/policies/grammar.hpp>
 
 namespace sjd::bench {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A table model decoded three ways: one token a pass, Jacobi with fresh drafts, Jacobi with coupled drafts.
+// A table model decoded three ways: one token a pass, Jacobi with fresh drafts, Jacobi with coupled
+// drafts.
 #include <cmath>
 #include <cstdio>
 #include <sjd/sjd.hpp>
@@ -35,9 +36,8 @@ struct TableModel {
 template <class Decoder>
 void show(const char* name, Decoder decoder) {
   const auto picture = decoder.generate({.prompt = 3, .tokens = 256, .seed = 7});
-  std::printf("%-12s %zu tokens in %lld forward passes, %.2f a pass\n", name,
-              picture.tokens.size(), static_cast<long long>(picture.statistics.forward_passes),
-              picture.tokens_per_pass());
+  std::printf("%-12s %zu tokens in %lld forward passes, %.2f a pass\n", name, picture.tokens.size(),
+              static_cast<long long>(picture.statistics.forward_passes), picture.tokens_per_pass());
 }
 
 int main() {

@@ -19,8 +19,8 @@ class EchoEngine {
   std::int64_t max_sequences() const { return batch; }
   sjd::MatrixView<const float> embedding_table() const { return {table_.data(), vocab, 1}; }
   sjd::NoiseContract noise_contract() const {
-    return {.grid = 12, .rho_min = 2.0F, .rho_max = 16.0F, .posterior_mean = true,
-            .per_channel = true};
+    return {
+        .grid = 12, .rho_min = 2.0F, .rho_max = 16.0F, .posterior_mean = true, .per_channel = true};
   }
 
   void prefill(std::int32_t sequence, Prompt prompt, sjd::MatrixView<float> logits) {
@@ -32,7 +32,8 @@ class EchoEngine {
   }
 
   void forward(const sjd::ForwardPass<>& pass) {
-    for (const sjd::KeepLength& keep : pass.keep_length) {  // forget first: one state is the prompt's
+    for (const sjd::KeepLength& keep :
+         pass.keep_length) {  // forget first: one state is the prompt's
       cache(keep.sequence, keep.branch).resize(static_cast<std::size_t>(keep.length) + 1);
     }
     for (std::size_t i = 0; i < pass.rows.size(); ++i) {

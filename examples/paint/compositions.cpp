@@ -3,12 +3,16 @@
 
 #include <algorithm>
 #include <array>
+#include <sjd/hosts/llama.hpp>
 #include <sjd/methods.hpp>
 #include <sjd/plain_ar.hpp>
+#include <type_traits>
 #include <utility>
 
 namespace sjd::paint {
 namespace {
+
+static_assert(std::is_same_v<WordIds, Engine::Prompt>);
 
 template <class Denoiser>
 class Erased final : public Decoder {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <sjd/hosts/llama.hpp>
 #include <sjd/policies/noise_schedule.hpp>
 #include <sjd/state.hpp>
 #include <sjd/types.hpp>
@@ -12,10 +11,16 @@
 #include <string_view>
 #include <vector>
 
+namespace sjd::hosts {
+class LlamaHost;
+}
+
 namespace sjd::paint {
 
+/// Only the files that decode or load need the whole type, which takes long to compile.
 using Engine = hosts::LlamaHost;
-using Request = GenerationRequest<Engine::Prompt>;
+using WordIds = std::vector<std::int32_t>;
+using Request = GenerationRequest<WordIds>;
 using OnIteration = std::function<bool(const IterationEvent&)>;
 
 /// The numbers of a composition; one without a window or without noise leaves them alone.

@@ -115,12 +115,15 @@ const Composition& check_against_model(const Options& options, const Studio& stu
                                  options.coupling, fmt::join(couplings_of(options.decoder), ", "),
                                  options.decoder)};
   }
+  if (options.compare && !composition->uses_window) {
+    throw UsageError{"--compare: a --decoder other than ar is needed; AR stands beside it"};
+  }
   if (options.plan.window > studio.tokens()) {
     throw UsageError{fmt::format("--window {}: a whole number in 1 .. {} is needed",
                                  options.plan.window, studio.tokens())};
   }
   if (!composition->uses_noise) return *composition;
-  if (!studio.engine().accepts_noise()) {
+  if (!studio.accepts_noise()) {
     throw UsageError{fmt::format(
         "--weights {}: sjd2 is needed with --decoder {}; the other was trained without noise",
         options.studio.weights, options.decoder)};
@@ -133,7 +136,7 @@ const Composition& check_against_model(const Options& options, const Studio& stu
   return *composition;
 }
 
-Request request_of(const Options& options, const Engine::Prompt& words, std::int64_t tokens,
+Request request_of(const Options& options, const WordIds& words, std::int64_t tokens,
                    std::uint64_t sample) {
   Request request;
   request.prompt = words;

@@ -23,7 +23,7 @@ namespace sjd::paint {
 namespace {
 
 /// Says on standard error which words the model did not take, and what it would have understood.
-void warn_about_words(const Studio& studio, const hosts::EncodedPrompt& prompt) {
+void warn_about_words(const Studio& studio, const ReadPrompt& prompt) {
   if (!prompt.unknown_words.empty()) {
     const std::vector<std::string> known = studio.words();
     for (const std::string& word : prompt.unknown_words) {
@@ -33,8 +33,8 @@ void warn_about_words(const Studio& studio, const hosts::EncodedPrompt& prompt) 
     }
   }
   if (!prompt.surplus_words.empty()) {
-    fmt::print(stderr, "paint: the model takes {} words; left out: {}\n",
-               studio.config().max_prompt_tokens, listed(prompt.surplus_words));
+    fmt::print(stderr, "paint: the model takes {} words; left out: {}\n", studio.max_words(),
+               listed(prompt.surplus_words));
   }
   if (prompt.ids.empty()) {
     fmt::print(stderr, "paint: no word is left, so the picture is drawn without a subject\n");
@@ -67,7 +67,7 @@ void watch(const Studio& studio, const Composition& composition, const Options& 
 }
 
 Painting decode(Studio& studio, const Composition& composition, const Options& options,
-                const Engine::Prompt& words, Observers& observers) {
+                const WordIds& words, Observers& observers) {
   std::vector<Request> requests;
   for (std::int64_t i = 0; i < options.count; ++i) {
     requests.push_back(request_of(options, words, studio.tokens(), static_cast<std::uint64_t>(i)));
@@ -82,8 +82,7 @@ Painting decode(Studio& studio, const Composition& composition, const Options& o
 
 /// Decodes, watches, and turns the tokens into pictures.
 Painting paint_all(Studio& studio, const Composition& composition, const Options& options,
-                   const Engine::Prompt& words, Observers& observers,
-                   std::vector<Raster>& pictures) {
+                   const WordIds& words, Observers& observers, std::vector<Raster>& pictures) {
   watch(studio, composition, options, observers);
   Painting painting = decode(studio, composition, options, words, observers);
   observers.progress.reset();
@@ -139,13 +138,13 @@ int list_words(const Studio& studio) {
 /// From a loaded model to a PNG and its report.
 void paint(const Options& options, Studio& studio) {
   const Composition& composition = check_against_model(options, studio);
-  const hosts::EncodedPrompt prompt = studio.encode(options.prompt);
+  const ReadPrompt prompt = studio.read(options.prompt);
   warn_about_words(studio, prompt);
   Observers observers;
   if (!options.trace.empty()) observers.trace.emplace(options.trace, studio, composition, options);
   std::vector<Painting> paintings;
   std::vector<std::vector<Raster>> columns;
-  if (options.compare && composition.uses_window) {
+  if (options.compare) {
     Observers plain;
     paintings.push_back(paint_all(studio, *find_composition(composition.baseline), options,
                                   prompt.ids, plain, columns.emplace_back()));

@@ -25,8 +25,7 @@ namespace sjd::paint {
 /// shapes  rgb [height, width, 3]
 /// errors  invalid_argument for a wrong size, io if libpng refuses
 [[nodiscard]] inline std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> rgb,
-                                                          std::int64_t height,
-                                                          std::int64_t width) {
+                                                          std::int64_t height, std::int64_t width) {
   constexpr std::int64_t largest = 16'384;
   expects(height >= 1 && height <= largest && width >= 1 && width <= largest &&
               static_cast<std::int64_t>(rgb.size()) == height * width * 3,
@@ -60,7 +59,8 @@ class TemporaryFile {
       std::uint64_t number = 0;
       if (::getrandom(&number, sizeof number, 0) != sizeof number) fail(target_, "no random name");
       path_ = target_.string() + "." + std::to_string(number) + ".tmp";
-      descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+      descriptor_ =
+          ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
       if (descriptor_ >= 0 || errno != EEXIST) break;
     }
     if (descriptor_ < 0) fail(target_, "cannot create a file beside it");

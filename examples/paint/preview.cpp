@@ -67,7 +67,7 @@ std::string half_blocks(const Raster& raster, std::int64_t factor) {
 
 Preview::Preview(const Studio& studio, std::int64_t count, std::int32_t levels)
     : patches_{studio.patches()},
-      columns_{studio.config().image_columns},
+      columns_{studio.columns()},
       width_{columns_ * patches_.front().width},
       levels_{levels},
       animated_{errors_on_terminal()} {
@@ -75,7 +75,7 @@ Preview::Preview(const Studio& studio, std::int64_t count, std::int32_t levels)
   const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
   const std::int64_t wide = known ? size.ws_col : 80;
   const std::int64_t high = known ? size.ws_row : 40;
-  const std::int64_t height = studio.config().image_rows * patches_.front().height;
+  const std::int64_t height = studio.rows() * patches_.front().height;
   while (factor_ < 8 && (width_ / factor_ > wide || height / factor_ / 2 + 2 > high)) factor_ *= 2;
   shown_ = std::clamp((wide * factor_ + gap) / (width_ + gap), std::int64_t{1}, count);
   canvas_ = Raster{left_edge(shown_) - gap, height, empty_colour};

@@ -9,7 +9,11 @@
 #include <cstdlib>
 #include <sjd/core/error.hpp>
 #include <sjd/hosts/json.hpp>
+#include <sjd/hosts/llama.hpp>
+#include <sjd/hosts/picture_decoder.hpp>
 #include <sjd/hosts/safetensors.hpp>
+#include <sjd/hosts/word_tokenizer.hpp>
+#include <utility>
 
 namespace sjd::paint {
 namespace {
@@ -44,25 +48,47 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
+struct Studio::Parts {
+  Engine engine;
+  hosts::WordTokenizer tokenizer;
+  hosts::PictureDecoder decoder;
+};
+
 Studio::Studio(const StudioOptions& options)
     : directory_{checked_directory(options.model)},
       threads_{options.threads > 0 ? options.threads : usable_cores()},
-      engine_{load_engine(directory_, options, threads_)},
-      tokenizer_{hosts::WordTokenizer::read(directory_ / "tokenizer.json")},
-      decoder_{hosts::PictureDecoder::read(directory_ / "decoder.safetensors")} {
+      parts_{new Parts{load_engine(directory_, options, threads_),
+                       hosts::WordTokenizer::read(directory_ / "tokenizer.json"),
+                       hosts::PictureDecoder::read(directory_ / "decoder.safetensors")}} {
+  const hosts::LlamaConfig& config = parts_->engine.config();
+  rows_ = config.image_rows;
+  columns_ = config.image_columns;
+  max_words_ = config.max_prompt_tokens;
   const auto refuse = [&](const char* file, const char* reason) {
     throw Error{ErrorCode::bad_file, (directory_ / file).string() + ": " + reason};
   };
-  if (tokenizer_.size() > config().text_vocab_size) {
+  if (parts_->tokenizer.size() > config.text_vocab_size) {
     refuse("tokenizer.json", "has more words than config.json allows");
   }
-  if (decoder_.vocab_size() != config().image_vocab_size) {
+  if (parts_->decoder.vocab_size() != config.image_vocab_size) {
     refuse("decoder.safetensors", "has another number of codes than config.json");
   }
 }
 
-hosts::EncodedPrompt Studio::encode(std::string_view prompt) const {
-  return tokenizer_.encode(prompt, config().max_prompt_tokens);
+Studio::~Studio() = default;
+
+Engine& Studio::engine() {
+  return parts_->engine;
+}
+
+bool Studio::accepts_noise() const {
+  return parts_->engine.accepts_noise();
+}
+
+ReadPrompt Studio::read(std::string_view prompt) const {
+  hosts::EncodedPrompt encoded = parts_->tokenizer.encode(prompt, max_words_);
+  return {std::move(encoded.ids), std::move(encoded.unknown_words),
+          std::move(encoded.surplus_words)};
 }
 
 std::vector<std::string> Studio::words() const {
@@ -78,7 +104,7 @@ std::vector<std::string> Studio::words() const {
 
 std::vector<std::int32_t> Studio::level_counts() const {
   std::vector<std::int32_t> counts{1};
-  const std::int32_t grid = config().noise.grid;
+  const std::int32_t grid = parts_->engine.config().noise.grid;
   for (std::int32_t k = 2; k <= grid + 1; ++k) {
     if (grid % (k - 1) == 0) counts.push_back(k);
   }
@@ -86,8 +112,7 @@ std::vector<std::int32_t> Studio::level_counts() const {
 }
 
 Raster Studio::picture(std::span<const TokenId> tokens) const {
-  const hosts::Picture decoded =
-      decoder_.decode(tokens, config().image_rows, config().image_columns);
+  const hosts::Picture decoded = parts_->decoder.decode(tokens, rows_, columns_);
   Raster raster;
   raster.width = decoded.width;
   raster.height = decoded.height;
@@ -97,7 +122,7 @@ Raster Studio::picture(std::span<const TokenId> tokens) const {
 
 std::vector<Raster> Studio::patches() const {
   const std::int64_t side = hosts::PictureDecoder::patch_size;
-  const std::array<std::int64_t, 2> shape{decoder_.vocab_size(), side * side * 3};
+  const std::array<std::int64_t, 2> shape{parts_->decoder.vocab_size(), side * side * 3};
   const hosts::SafetensorsFile file{directory_ / "decoder.safetensors"};
   const std::vector<float> codebook = file.read_floats("codebook", shape);
   std::vector<Raster> patches(static_cast<std::size_t>(shape[0]), Raster{side, side, white});

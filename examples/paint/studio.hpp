@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <sjd/hosts/picture_decoder.hpp>
-#include <sjd/hosts/word_tokenizer.hpp>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,40 +28,57 @@ struct StudioOptions {
 /// Cores that this process may use.
 [[nodiscard]] int usable_cores();
 
+/// A prompt as the model reads it, and what had to be left out of it.
+struct ReadPrompt {
+  WordIds ids;
+  std::vector<std::string> unknown_words;
+  std::vector<std::string> surplus_words;  ///< known, but more than the model takes
+};
+
 /// A model directory, loaded: words in, tokens and pixels out.
 ///
 /// errors  io and bad_file from the readers of the host
 class Studio {
  public:
   explicit Studio(const StudioOptions& options);
+  Studio(const Studio&) = delete;
+  Studio& operator=(const Studio&) = delete;
+  ~Studio();
 
-  [[nodiscard]] Engine& engine() { return engine_; }
-  [[nodiscard]] const Engine& engine() const { return engine_; }
-  [[nodiscard]] const hosts::LlamaConfig& config() const { return engine_.config(); }
+  [[nodiscard]] Engine& engine();
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] int threads() const { return threads_; }
-  [[nodiscard]] std::int64_t tokens() const { return config().image_tokens(); }
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+  [[nodiscard]] std::int64_t columns() const { return columns_; }
+  [[nodiscard]] std::int64_t tokens() const { return rows_ * columns_; }
+  [[nodiscard]] std::int64_t max_words() const { return max_words_; }
 
-  [[nodiscard]] hosts::EncodedPrompt encode(std::string_view prompt) const;
-
-  /// The words that a prompt may hold, in the order of their ids.
-  [[nodiscard]] std::vector<std::string> words() const;
+  /// Whether the weights were trained on noise.
+  [[nodiscard]] bool accepts_noise() const;
 
   /// Values of K that the checkpoint was trained for, ascending.
   [[nodiscard]] std::vector<std::int32_t> level_counts() const;
 
+  [[nodiscard]] ReadPrompt read(std::string_view prompt) const;
+
+  /// The words that a prompt may hold, in the order of their ids.
+  [[nodiscard]] std::vector<std::string> words() const;
+
   /// The picture of a finished sequence of tokens.
   [[nodiscard]] Raster picture(std::span<const TokenId> tokens) const;
 
-  /// The codebook's pixels of each code [codes][patch, patch, 3], for previews and traces.
+  /// The codebook's pixels of each code [codes][patch, patch], for previews and traces.
   [[nodiscard]] std::vector<Raster> patches() const;
 
  private:
+  struct Parts;
+
   std::filesystem::path directory_;
   int threads_;
-  Engine engine_;
-  hosts::WordTokenizer tokenizer_;
-  hosts::PictureDecoder decoder_;
+  std::unique_ptr<Parts> parts_;
+  std::int64_t rows_ = 0;
+  std::int64_t columns_ = 0;
+  std::int64_t max_words_ = 0;
 };
 
 }  // namespace sjd::paint

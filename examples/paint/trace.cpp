@@ -42,8 +42,8 @@ Trace::Trace(const std::filesystem::path& path, const Studio& studio,
   header["lossless"] = composition.is_lossless;
   header["seed"] = options.seed;
   header["pictures"] = options.count;
-  header["rows"] = studio.config().image_rows;
-  header["columns"] = studio.config().image_columns;
+  header["rows"] = studio.rows();
+  header["columns"] = studio.columns();
   header["patch"] = patches.front().width;
   header["codebook"] = hex_of(patches);
   write_line(header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

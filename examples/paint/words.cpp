@@ -58,8 +58,9 @@ std::vector<std::string> nearby_words(std::string_view word, std::span<const std
   }
   std::sort(found.begin(), found.end());
   std::vector<std::string> result;
-  for (std::size_t i = 0; i < std::min(most, found.size()); ++i) {
-    result.push_back(std::move(found[i].second));
+  for (const auto& [distance, candidate] : found) {
+    if (result.size() == most || distance > found.front().first + 1) break;
+    result.push_back(candidate);
   }
   return result;
 }

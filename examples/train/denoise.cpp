@@ -23,8 +23,8 @@ NoiseFrontEnd front_end(const Weights& weights, const Dataset& data, Feed feed) 
 int run_denoise(std::span<char* const> args) {
   auto defaults = session_defaults();
   defaults.insert({{"init", "none"}, {"feed", "posterior_mean"}, {"clean", "0.4"}});
-  defaults["minutes"] = "35";
-  defaults["rate"] = "6e-4";
+  defaults["minutes"] = "34";
+  defaults["rate"] = "7e-4";
   defaults["seed"] = "2";
   const StageOptions options{args, defaults};
   TrainerOptions trainer = trainer_options(options);

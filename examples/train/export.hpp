@@ -11,4 +11,8 @@ int run_eval(std::span<char* const> args);
 /// `train export`: writes a model directory (docs/checkpoint.md), and on request reference logits.
 int run_export(std::span<char* const> args);
 
+/// `train check`: the written-out forward and backward pass against plain fp32 operations and
+/// finite differences, on a small model. Returns 0 if they agree.
+int run_check(std::span<char* const> args);
+
 }  // namespace sjd::train

@@ -23,6 +23,7 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train denoise    fine-tunes it on noise-perturbed tokens, so that SJD2 can decode it
   train eval       nats per token of a checkpoint, by split and by noise level
   train export     writes the model directory that `paint` reads
+  train check      compares the written-out gradient with finite differences (half a minute)
 
   train base    --data DIR --output DIR [--minutes 75] [--steps 0] [--workers 1] [--batch 32]
                 [--micro-batch 16] [--rate 1.5e-3] [--final-rate 1e-4] [--warmup 200]
@@ -49,6 +50,7 @@ Stage find_stage(std::string_view name) {
   if (name == "base") return sjd::train::run_base;
   if (name == "denoise") return sjd::train::run_denoise;
   if (name == "eval") return sjd::train::run_eval;
+  if (name == "check") return sjd::train::run_check;
   if (name == "export") return sjd::train::run_export;
   return nullptr;
 }

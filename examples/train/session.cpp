@@ -60,7 +60,8 @@ class Session {
       save_checkpoint(checkpoint_, weights_, state);
       saved_ = state.seconds;
     }
-    if (is_last || state.seconds - sampled_ >= sample_every_) sample(state);
+    const bool is_done = stop_signal == 0 && is_last;
+    if (is_done || state.seconds - sampled_ >= sample_every_) sample(state);
     return stop_signal == 0;
   }
 

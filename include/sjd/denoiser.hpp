@@ -80,7 +80,8 @@ class SpeculativeJacobiDenoiser {
 
   explicit SpeculativeJacobiDenoiser(Model& model, Policies... policies)
       : model_{&model}, policies_{std::move(policies)...}, logits_{model}, embeddings_{model} {
-    detail::validate_all(window_, schedule_, grammar_);
+    detail::validate_all(window_, schedule_);
+    detail::validate_grammar(grammar_, model.vocab_size());
     if constexpr (uses_noise) {
       const NoiseContract contract = model.noise_contract();
       detail::check_noise_contract(contract, schedule_, NoiseFeed::posterior_mean,

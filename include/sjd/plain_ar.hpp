@@ -47,7 +47,7 @@ class PlainAr {
 
   explicit PlainAr(Model& model, Policies... policies)
       : model_{&model}, policies_{std::move(policies)...}, logits_{model} {
-    detail::validate_all(grammar_);
+    detail::validate_grammar(grammar_, model.vocab_size());
   }
 
   /// Decodes one picture; see SpeculativeJacobiDenoiser::generate.

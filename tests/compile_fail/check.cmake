@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Compiles SOURCE and demands that it fails with its own sentence in the first error line.
-#   // expected: text       the sentence
 #   // flags: -ffast-math   more flags, optional
+#   // expected: text       the sentence; it may go on in further comment lines
 file(READ "${SOURCE}" text)
-if(NOT text MATCHES "// expected: ([^\n]+)")
+if(NOT text MATCHES "// expected: ([^#]+)\n#include")
   message(FATAL_ERROR "${SOURCE} names no expected text")
 endif()
-set(expected "${CMAKE_MATCH_1}")
+string(REPLACE "\n// " " " expected "${CMAKE_MATCH_1}")
 set(flags "")
 if(text MATCHES "// flags: ([^\n]+)")
   separate_arguments(flags UNIX_COMMAND "${CMAKE_MATCH_1}")

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd::TokenModel: a device model needs model.allocate(bytes), model.deallocate(pointer), model.upload(device, host, bytes) and model.download(host, device, bytes)
+// expected: sjd::TokenModel: a device model needs model.allocate(bytes), model.deallocate(pointer),
+// model.upload(device, host, bytes) and model.download(host, device, bytes)
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -10,11 +11,15 @@ struct Engine {
   void prefill(std::int32_t, const int&, sjd::MatrixView<float, Memory>) {}
   void forward(const sjd::ForwardPass<Memory>&) {}
 #if defined(SJD_COMPILES)
-  void* allocate(std::size_t) { return nullptr; }
+  void* allocate(std::size_t) {
+    return nullptr;
+  }
   void deallocate(void*) {}
   void upload(void*, const void*, std::size_t) {}
   void download(void*, const void*, std::size_t) {}
 #endif
 };
 
-void use(Engine& engine) { sjd::SpeculativeJacobiDenoiser denoiser{engine}; }
+void use(Engine& engine) {
+  sjd::SpeculativeJacobiDenoiser denoiser{engine};
+}

@@ -18,7 +18,9 @@ struct Gate {
   void gaussian(sjd::DrawKey, std::span<float>) {}
   sjd::TokenId quantile(sjd::Position, const sjd::TokenLaw&) { return 0; }
 #if defined(SJD_COMPILES)
-  sjd::TokenId gumbel(sjd::Position, const sjd::TokenLaw&) { return 0; }
+  sjd::TokenId gumbel(sjd::Position, const sjd::TokenLaw&) {
+    return 0;
+  }
 #endif
 };
 struct Random {

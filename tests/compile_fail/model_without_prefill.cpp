@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd::TokenModel: model.prefill(sequence, prompt, logits) is missing; it runs a prompt and writes the first logits of every guidance branch
+// expected: sjd::TokenModel: model.prefill(sequence, prompt, logits) is missing; it runs a prompt
+// and writes the first logits of every guidance branch
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -13,4 +14,6 @@ struct Engine {
   void forward(const sjd::ForwardPass<>&) {}
 };
 
-void use(Engine& engine) { sjd::SpeculativeJacobiDenoiser denoiser{engine}; }
+void use(Engine& engine) {
+  sjd::SpeculativeJacobiDenoiser denoiser{engine};
+}

@@ -6,11 +6,17 @@ struct Engine {
   using Memory = sjd::HostMemory;
   using Prompt = int;
 #if defined(SJD_COMPILES)
-  std::int64_t vocab_size() const { return 2; }
+  std::int64_t vocab_size() const {
+    return 2;
+  }
 #endif
-  std::int64_t max_sequences() const { return 1; }
+  std::int64_t max_sequences() const {
+    return 1;
+  }
   void prefill(std::int32_t, const int&, sjd::MatrixView<float>) {}
   void forward(const sjd::ForwardPass<>&) {}
 };
 
-void use(Engine& engine) { sjd::SpeculativeJacobiDenoiser denoiser{engine}; }
+void use(Engine& engine) {
+  sjd::SpeculativeJacobiDenoiser denoiser{engine};
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd::NoisyModel: a noise schedule needs model.embedding_table() and model.noise_contract(); give NoNoise{} to a model without noise levels
+// expected: sjd::NoisyModel: a noise schedule needs model.embedding_table() and
+// model.noise_contract(); give NoNoise{} to a model without noise levels
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -17,4 +18,6 @@ using Schedule = sjd::NoNoise;
 using Schedule = sjd::KarrasSchedule;
 #endif
 
-void use(Engine& engine) { sjd::SpeculativeJacobiDenoiser denoiser{engine, Schedule{}}; }
+void use(Engine& engine) {
+  sjd::SpeculativeJacobiDenoiser denoiser{engine, Schedule{}};
+}

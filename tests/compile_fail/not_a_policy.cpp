@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd: an argument behind the model is not a policy; a policy names its role with using role = sjd::role::...
+// expected: sjd: an argument behind the model is not a policy; a policy names its role with using
+// role = sjd::role::...
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -15,8 +16,14 @@ struct Window {
 #if defined(SJD_COMPILES)
   using role = sjd::role::window;
 #endif
-  std::int64_t rows(std::int64_t, std::int64_t) const { return 1; }
-  std::int64_t capacity() const { return 1; }
+  std::int64_t rows(std::int64_t, std::int64_t) const {
+    return 1;
+  }
+  std::int64_t capacity() const {
+    return 1;
+  }
 };
 
-void use(Engine& engine) { sjd::SpeculativeJacobiDenoiser denoiser{engine, Window{}}; }
+void use(Engine& engine) {
+  sjd::SpeculativeJacobiDenoiser denoiser{engine, Window{}};
+}

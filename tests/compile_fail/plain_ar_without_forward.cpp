@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd::TokenModel: model.forward(pass) is missing; it runs the rows of one pass and writes their logits
+// expected: sjd::TokenModel: model.forward(pass) is missing; it runs the rows of one pass and
+// writes their logits
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -13,4 +14,6 @@ struct Engine {
 #endif
 };
 
-void use(Engine& engine) { sjd::PlainAr decoder{engine}; }
+void use(Engine& engine) {
+  sjd::PlainAr decoder{engine};
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// expected: sjd::NoisyModel: a noise schedule needs model.embedding_table() and model.noise_contract(); give NoNoise{} to a model without noise levels
+// expected: sjd::NoisyModel: a noise schedule needs model.embedding_table() and
+// model.noise_contract(); give NoNoise{} to a model without noise levels
 #include <sjd/sjd.hpp>
 
 struct Engine {
@@ -17,4 +18,6 @@ using Denoiser = sjd::Sjd<Engine>;
 using Denoiser = sjd::Sjd2<Engine>;
 #endif
 
-void use(Engine& engine) { Denoiser denoiser{engine}; }
+void use(Engine& engine) {
+  Denoiser denoiser{engine};
+}

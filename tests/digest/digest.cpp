@@ -35,7 +35,8 @@ int main() {
   // Small tables repeat their laws often enough for drafts to be accepted; integer logits are
   // the same on every host.
   TableHost host{{.vocab = 16, .dim = 4, .seed = 4, .integer_logits = true}};
-  TableHost mean{{.vocab = 16, .dim = 4, .seed = 4, .integer_logits = true, .posterior_mean = true}};
+  TableHost mean{
+      {.vocab = 16, .dim = 4, .seed = 4, .integer_logits = true, .posterior_mean = true}};
   const sjd::FixedWindow window{.tokens = 12};
   const sjd::KarrasSchedule schedule{.levels = 3, .grid = 4, .rho_min = 0.5F, .rho_max = 2.0F};
   digest("plain AR", sjd::PlainAr{host});

@@ -9,13 +9,14 @@ namespace {
 
 constexpr long double visible = 1e-3L;
 
-KarrasSchedule two_levels() { return {.levels = 2, .grid = 4, .rho_min = 0.5F, .rho_max = 2.0F}; }
+KarrasSchedule two_levels() {
+  return {.levels = 2, .grid = 4, .rho_min = 0.5F, .rho_max = 2.0F};
+}
 
 template <class... Policies>
 void check_caught(const std::string& name, std::uint64_t salt, Policies... policies) {
   static_assert(!SpeculativeJacobiDenoiser<TableHost, Policies...>::is_lossless);
-  const Tally tally =
-      enumerate_composition("control: " + name, {}, instances(salt), policies...);
+  const Tally tally = enumerate_composition("control: " + name, {}, instances(salt), policies...);
   INFO(name);
   CHECK(tally.worst > visible);
 }
@@ -66,8 +67,8 @@ TEST_CASE("a cache row computed from noise and kept is caught", "[enumeration][c
       TableHost host{{.vocab = instance.vocab, .seed = instance.seed, .posterior_mean = true}};
       host.keep_noisy_rows = broken;
       Enumeration all;
-      SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = instance.window},
-                                        two_levels(), EnumeratingRandom{&all}};
+      SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = instance.window}, two_levels(),
+                                        EnumeratingRandom{&all}};
       const auto request = request_of(instance);
       tally.add(enumerate_decoder(decoder, all, request),
                 autoregressive_joint(host.law(), request));

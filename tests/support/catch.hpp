@@ -7,3 +7,14 @@
 #else
 #include <catch2/catch.hpp>
 #endif
+
+namespace sjd::test {
+
+/// Catch2 moved its Approx between versions 2 and 3.
+#if __has_include(<catch2/catch_all.hpp>)
+using close_to = Catch::Approx;
+#else
+using close_to = Approx;
+#endif
+
+}  // namespace sjd::test

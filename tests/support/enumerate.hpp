@@ -53,8 +53,8 @@ Joint autoregressive_joint(const TableLaw& table, const GenerationRequest<TableP
       for (std::int64_t i = 0; i < law.size(); ++i) {
         std::vector<TokenId> next = tokens;
         next.push_back(law.token(i));
-        longer[next] += weight * static_cast<long double>(law.mass_at(i)) /
-                        static_cast<long double>(law.sum());
+        longer[next] +=
+            weight * static_cast<long double>(law.mass_at(i)) / static_cast<long double>(law.sum());
       }
     }
     joint = std::move(longer);
@@ -77,6 +77,7 @@ struct DecodePointHash {
     for (const TokenId t : point.state.tokens) h = mix(h ^ static_cast<std::uint64_t>(t));
     for (const Slot& slot : point.state.window) {
       h = mix(h ^ static_cast<std::uint64_t>(slot.token + 16 * slot.level + 2));
+      h = mix(h ^ static_cast<std::uint64_t>(slot.age));
       h = mix(h ^ slot.law.sum());
       for (const float z : slot.noisy) h = mix(h ^ std::bit_cast<std::uint32_t>(z));
     }
@@ -96,16 +97,18 @@ struct Enumerated {
   std::int64_t paths = 0;  ///< outcomes of single iterations that were run through the decoder
 };
 
+enum class Ages : std::uint8_t { do_not_matter, matter };
+
 /// The exact law of what a decoder commits.
 ///
 /// Iterations are enumerated one by one and equal intermediate points are merged: the decoder state
 /// is a value, the table host's cache is one, and so is what is known of the shared noise.
-/// Iteration number, statistics and slot ages are left out of the comparison; built-in policies draw
-/// from none of them.
+/// Iteration number and statistics are left out of the comparison, and slot ages unless a policy
+/// looks at them; built-in policies draw from none of them.
 template <class Decoder>
 Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
                              const GenerationRequest<TablePrompt>& request,
-                             std::int64_t most_paths = 2'000'000) {
+                             Ages ages = Ages::do_not_matter, std::int64_t most_paths = 2'000'000) {
   TableHost& host = decoder.model();
   using Layer = std::unordered_map<DecodePoint, long double, DecodePointHash>;
   std::vector<Layer> layers(static_cast<std::size_t>(request.tokens) + 1);
@@ -113,7 +116,7 @@ Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
   const auto arrive = [&](DecoderState& state, long double weight) {
     state.iteration = 0;
     state.statistics = {};
-    for (Slot& slot : state.window) slot.age = 0;
+    for (Slot& slot : state.window) slot.age = ages == Ages::matter ? slot.age : 0;
     std::vector<TableCache> caches = host.caches.front();
     if (!host.keep_noisy_rows) {
       for (TableCache& cache : caches) cache.settle(state.committed() - 1);

@@ -92,8 +92,8 @@ class EnumeratingGate {
     if (part >= whole) return true;
     if (part == 0) return false;
     const long double yes = static_cast<long double>(part) / static_cast<long double>(whole);
-    const long double outcomes[] = {yes, static_cast<long double>(whole - part) /
-                                             static_cast<long double>(whole)};
+    const long double outcomes[] = {
+        yes, static_cast<long double>(whole - part) / static_cast<long double>(whole)};
     return all_->choose(outcomes) == 0;
   }
 

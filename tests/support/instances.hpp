@@ -28,13 +28,12 @@ struct Instance {
 /// Some rules only fail with three or more tokens, four or more positions, three or more rows, or a
 /// filter that leaves more than two tokens; all of these are here.
 inline std::vector<Instance> instance_set(std::uint64_t salt) {
-  return {{2, 1, 1, 0, false, salt + 1},  {3, 2, 2, 0, false, salt + 2},
-          {2, 5, 4, 0, true, salt + 3},   {3, 4, 1, 0, false, salt + 4},
-          {3, 4, 3, 0, false, salt + 5},  {3, 4, 3, 0, true, salt + 6},
-          {3, 4, 3, 2, false, salt + 7},  {3, 4, 4, 1, true, salt + 8},
-          {3, 5, 3, 0, false, salt + 9},  {3, 5, 4, 2, true, salt + 10},
-          {4, 3, 4, 0, false, salt + 11}, {4, 4, 3, 3, false, salt + 12},
-          {4, 4, 3, 2, true, salt + 13},  {3, 3, 4, 0, true, salt + 14}};
+  return {
+      {2, 1, 1, 0, false, salt + 1}, {3, 2, 2, 0, false, salt + 2},  {2, 5, 4, 0, true, salt + 3},
+      {3, 4, 1, 0, false, salt + 4}, {3, 4, 3, 0, false, salt + 5},  {3, 4, 3, 0, true, salt + 6},
+      {3, 4, 3, 2, false, salt + 7}, {3, 4, 4, 1, true, salt + 8},   {3, 5, 3, 0, false, salt + 9},
+      {3, 5, 4, 2, true, salt + 10}, {4, 3, 4, 0, false, salt + 11}, {4, 4, 3, 3, false, salt + 12},
+      {4, 4, 3, 2, true, salt + 13}, {3, 3, 4, 0, true, salt + 14}};
 }
 
 /// The set above for one table seed, or for twenty of them in the long run (tests/run --full).
@@ -78,12 +77,12 @@ struct Tally {
   }
 };
 
-/// Enumerates a composition over all instances. `policies` are its policies but for window and gate.
+/// Enumerates a composition over all instances. `policies` are its policies but for window and
+/// gate.
 template <class... Policies>
 Tally enumerate_composition(const std::string& name, TableOptions options,
                             std::vector<Instance> cases, Policies... policies) {
-  using Decoder =
-      SpeculativeJacobiDenoiser<TableHost, FixedWindow, EnumeratingRandom, Policies...>;
+  using Decoder = SpeculativeJacobiDenoiser<TableHost, FixedWindow, EnumeratingRandom, Policies...>;
   constexpr bool greedy = std::is_same_v<typename Decoder::Acceptance, GreedyEquality>;
   options.posterior_mean = Decoder::NoiseFeed::posterior_mean;
   options.per_channel = Decoder::Normalization::per_channel;

@@ -20,13 +20,13 @@ struct NaiveInput {
   std::vector<float> fed{};  ///< [hidden] at level > 0
 };
 
-/// docs/checkpoint.md written down once more: double precision, whole sequences, no cache, no blocking.
+/// docs/checkpoint.md written down once more: double precision, whole sequences, no cache, no
+/// blocking.
 class NaiveLlama {
  public:
   using Row = std::vector<double>;
 
-  NaiveLlama(hosts::LlamaConfig config, TestTensors tensors)
-      : c_{config}, t_{std::move(tensors)} {}
+  NaiveLlama(hosts::LlamaConfig config, TestTensors tensors) : c_{config}, t_{std::move(tensors)} {}
 
   /// Logits of every row [inputs, image_vocab_size].
   [[nodiscard]] std::vector<Row> logits(const std::vector<NaiveInput>& inputs) const {

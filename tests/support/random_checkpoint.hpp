@@ -77,7 +77,8 @@ inline void write_safetensors(const std::filesystem::path& path, const TestTenso
     }
     std::string shape;
     for (const std::int64_t extent : tensor.shape) {
-      shape += (shape.empty() ? "" : ",") + std::to_string(extent);
+      if (!shape.empty()) shape += ',';
+      shape += std::to_string(extent);
     }
     header += (header.size() == 1 ? "\"" : ",\"") + name + "\":{\"dtype\":\"" + tensor.type +
               "\",\"shape\":[" + shape + "],\"data_offsets\":[" + std::to_string(begin) + "," +
@@ -86,7 +87,8 @@ inline void write_safetensors(const std::filesystem::path& path, const TestTenso
   write_bytes(path, safetensors_bytes(header + "}", body));
 }
 
-/// Drops the low half of a float. Never inlined: g++ 12 forgets the mask where it stands under a condition.
+/// Drops the low half of a float. Never inlined: g++ 12 forgets the mask where it stands under a
+/// condition.
 [[gnu::noinline]] inline float truncated_to_bf16(float value) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0xFFFF0000U);
 }
@@ -131,8 +133,8 @@ inline hosts::LlamaConfig full_shape() {
   config.image_rows = 16;
   config.image_columns = 16;
   config.patch_size = 4;
-  config.noise = {.grid = 12, .rho_min = 2.0F, .rho_max = 16.0F, .posterior_mean = true,
-                  .per_channel = true};
+  config.noise = {
+      .grid = 12, .rho_min = 2.0F, .rho_max = 16.0F, .posterior_mean = true, .per_channel = true};
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sjd/model.hpp"
@@ -13,8 +14,8 @@
 
 namespace sjd::test {
 
-/// The KV cache of one (sequence, branch): contexts[i] ends behind image position i. Rows behind the
-/// live length hold poison, so that reading one would give another law.
+/// The KV cache of one (sequence, branch): contexts[i] ends behind image position i. Rows behind
+/// the live length hold poison, so that reading one would give another law.
 struct TableCache {
   std::uint64_t begin = 0;
   std::vector<std::uint64_t> contexts;
@@ -110,7 +111,11 @@ class TableHost {
     require(pass.logits.rows >= static_cast<std::int64_t>(pass.rows.size()), "logits too short");
     require(pass.logits.columns == vocab_size(), "logits of another width");
     std::size_t next = 0;
+    std::pair<std::int32_t, std::int32_t> last{-1, -1};
     for (const KeepLength& keep : pass.keep_length) {
+      const std::pair<std::int32_t, std::int32_t> now{keep.sequence, keep.branch};
+      require(last < now, "sequences or branches out of order");
+      last = now;
       const TableCache& cache = cache_of(keep.sequence, keep.branch);
       require(cache.length >= 0, "a pass before its prefill");
       require(keep.length >= 0 && keep.length <= cache.length, "keep_length beyond the cache");

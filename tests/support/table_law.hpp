@@ -64,7 +64,8 @@ class TableLaw {
     std::uint64_t h = mix(options_.seed);
     const auto words = static_cast<std::int64_t>(prompt.words.size());
     const std::int64_t seen = branch == 0 ? words : words * (branches - 1 - branch) / branches;
-    for (std::int64_t i = 0; i < seen; ++i) h = extend(h, prompt.words[static_cast<std::size_t>(i)]);
+    for (std::int64_t i = 0; i < seen; ++i)
+      h = extend(h, prompt.words[static_cast<std::size_t>(i)]);
     return h;
   }
 

@@ -112,9 +112,9 @@ class BatchMinimumSjd {
     for (std::size_t i = redrawn; i < state.window.size(); ++i) {
       FreshRedraw{}.refresh(gate, {}, state.window[i], laws[i]);
     }
-    state.window.erase(state.window.begin(),
-                       state.window.begin() +
-                           static_cast<std::ptrdiff_t>(std::min(taken, state.window.size())));
+    state.window.erase(
+        state.window.begin(),
+        state.window.begin() + static_cast<std::ptrdiff_t>(std::min(taken, state.window.size())));
     fill(state);
   }
 

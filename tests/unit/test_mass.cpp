@@ -20,17 +20,17 @@ struct Pair {
 
 std::vector<Pair> adversarial_pairs() {
   const TokenLaw a = law_of({5, 0, 7, 1U << 31});
-  return {{law_of({1, 2, 0, 0}), law_of({0, 0, 3, 4})},           // disjoint
-          {law_of({1, 2, 3, 4}), law_of({0, 9, 1, 0})},           // nested
-          {law_of({0, 9, 1, 0}), law_of({1, 2, 3, 4})},           // nested the other way
-          {a, a},                                                 // equal
-          {a, law_of({10, 0, 14, 0xFFFFFFFFU})},                  // equal but for one unit
-          {law_of({1U << 31, 1}), law_of({1U << 31, 2})},         // one unit apart
-          {law_of({1, 1, 1, 1}), TokenLaw::uniform(4)},           // equal, one of them implicit
-          {law_of({4, 0, 0, 9}), TokenLaw::uniform(4)},           // uniform draft
-          {law_of({4, 0, 0, 9}), TokenLaw::point(3)},             // one-hot draft
-          {law_of({4, 0, 0, 9}), TokenLaw::point(1)},             // one-hot draft without support
-          {TokenLaw::point(2), law_of({3, 3, 3, 3})},             // one-hot target
+  return {{law_of({1, 2, 0, 0}), law_of({0, 0, 3, 4})},    // disjoint
+          {law_of({1, 2, 3, 4}), law_of({0, 9, 1, 0})},    // nested
+          {law_of({0, 9, 1, 0}), law_of({1, 2, 3, 4})},    // nested the other way
+          {a, a},                                          // equal
+          {a, law_of({10, 0, 14, 0xFFFFFFFFU})},           // equal but for one unit
+          {law_of({1U << 31, 1}), law_of({1U << 31, 2})},  // one unit apart
+          {law_of({1, 1, 1, 1}), TokenLaw::uniform(4)},    // equal, one of them implicit
+          {law_of({4, 0, 0, 9}), TokenLaw::uniform(4)},    // uniform draft
+          {law_of({4, 0, 0, 9}), TokenLaw::point(3)},      // one-hot draft
+          {law_of({4, 0, 0, 9}), TokenLaw::point(1)},      // one-hot draft without support
+          {TokenLaw::point(2), law_of({3, 3, 3, 3})},      // one-hot target
           {TokenLaw::point(2), TokenLaw::point(2)},
           {TokenLaw::uniform(5), TokenLaw::uniform(5)}};
 }
@@ -129,8 +129,9 @@ TEST_CASE("a maximal coupling draws exactly the target and keeps as often as any
   for (const Pair& pair : random_pairs(5, 6, 300)) {
     const std::vector<long double> law = refreshed_law(pair, 6);
     for (std::size_t v = 0; v < law.size(); ++v) {
-      const long double exact = static_cast<long double>(pair.target.mass(static_cast<TokenId>(v))) /
-                                static_cast<long double>(pair.target.sum());
+      const long double exact =
+          static_cast<long double>(pair.target.mass(static_cast<TokenId>(v))) /
+          static_cast<long double>(pair.target.sum());
       REQUIRE(std::fabs(law[v] - exact) < 1e-17L);
     }
   }
@@ -157,8 +158,8 @@ TEST_CASE("equal laws accept without a draw") {
 }
 
 TEST_CASE("laws of every kind answer alike") {
-  const std::vector<std::pair<TokenLaw, TokenLaw>> twins{
-      {TokenLaw::uniform(3), law_of({1, 1, 1})}, {TokenLaw::point(1), law_of({0, 1})}};
+  const std::vector<std::pair<TokenLaw, TokenLaw>> twins{{TokenLaw::uniform(3), law_of({1, 1, 1})},
+                                                         {TokenLaw::point(1), law_of({0, 1})}};
   for (const auto& [implicit, list] : twins) {
     REQUIRE(implicit.size() == list.size());
     CHECK(implicit.sum() == list.sum());

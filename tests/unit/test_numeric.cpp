@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fixed-order arithmetic against the standard library, within the bounds that its comments give.
+// The fixed-order arithmetic against the standard library, within the bounds that its comments
+// give.
 #include <algorithm>
 #include <cmath>
 
@@ -48,8 +49,8 @@ TEST_CASE("log_positive is within 2e-6 away from 1") {
   for (int i = 1; i <= 1'000'000; ++i) {
     const float x = std::exp2(static_cast<float>(i) * 2.4e-4F - 120.0F);
     const double exact = std::log(double{x});
-    worst = std::max(worst, std::fabs(double{log_positive(x)} - exact) /
-                                std::max(std::fabs(exact), 0.1));
+    worst = std::max(worst,
+                     std::fabs(double{log_positive(x)} - exact) / std::max(std::fabs(exact), 0.1));
   }
   CHECK(worst < 2.0e-6);
 }

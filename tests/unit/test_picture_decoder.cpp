@@ -50,7 +50,8 @@ class NaiveDecoder {
     const std::int64_t channels = t_.at("embed.weight").shape[1];
     Image x{channels, rows, columns, {}};
     for (std::int64_t c = 0; c < channels; ++c) {
-      for (const TokenId code : codes) x.values.push_back(value("embed.weight", code * channels + c));
+      for (const TokenId code : codes)
+        x.values.push_back(value("embed.weight", code * channels + c));
     }
     x = residual("res1", residual("res0", x));
     x = residual("res2", silu(convolution("up0", nearest(x))));
@@ -132,7 +133,8 @@ void compare_with_naive(const TestTensors& tensors, std::int64_t vocab, std::int
   const std::vector<TokenId> codes = random_codes(rows * columns, vocab);
   const auto truth = NaiveDecoder{tensors}.decode(codes, rows, columns);
   std::vector<float> first;
-  for (const auto set : {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512}) {
+  for (const auto set : {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512,
+                         InstructionSet::amx}) {
     if (!sjd::hosts::supported(set)) continue;
     const auto decoder = PictureDecoder::read(directory.path() / "decoder.safetensors", set);
     REQUIRE(decoder.vocab_size() == vocab);

@@ -38,8 +38,8 @@ double worst_deviation(const TokenLaw& law, int draws, Draw&& draw) {
   for (int i = 0; i < draws; ++i) counts[static_cast<std::size_t>(draw(i))] += 1;
   double worst = 0.0;
   for (std::size_t v = 0; v < counts.size(); ++v) {
-    const double p = static_cast<double>(law.mass(static_cast<TokenId>(v))) /
-                     static_cast<double>(law.sum());
+    const double p =
+        static_cast<double>(law.mass(static_cast<TokenId>(v))) / static_cast<double>(law.sum());
     if (p == 0.0) {
       CHECK(counts[v] == 0);
       continue;
@@ -52,8 +52,7 @@ double worst_deviation(const TokenLaw& law, int draws, Draw&& draw) {
 }  // namespace
 
 TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
-  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) ==
-        Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   CHECK(philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}) ==
         Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
@@ -99,9 +98,9 @@ TEST_CASE("draws of the production gate follow their laws") {
   CHECK(worst_deviation(law, draws, [&](int i) { return gate.quantile(i, law); }) < 5.5);
   CHECK(worst_deviation(law, draws, [&](int i) { return gate.gumbel(i, law); }) < 5.5);
   CHECK(worst_deviation(law, draws, [&](int i) {
-          const std::vector<uint128> weights{uint128{1} << 97, uint128{1} << 94, 0,
-                                             uint128{1} << 96, 5, uint128{1} << 90,
-                                             uint128{3} << 95};
+          const std::vector<uint128> weights{
+              uint128{1} << 97, uint128{1} << 94, 0, uint128{1} << 96, 5,
+              uint128{1} << 90, uint128{3} << 95};
           return gate.weighted({i, 0, Purpose::residual}, weights);
         }) < 5.5);
   CHECK(worst_deviation(TokenLaw::uniform(64), draws, [&](int i) {

@@ -82,12 +82,12 @@ TEST_CASE("a safetensors file is read exactly", "[readers]") {
   const TemporaryDirectory directory;
   const auto path = directory.path() / "good.safetensors";
   const std::string body{"\x00\x3c\x01\x00\xff\xff\xff\xff\x00\x00\x80\x3f\x80\x3f", 14};
-  write_bytes(path, safetensors_bytes("{\"__metadata__\":{\"a\":\"b\"}," + entry("h", "F16", "2", "0,4") +
-                                          "," + entry("i", "I32", "1", "4,8") + "," +
-                                          entry("f", "F32", "", "8,12") + "," +
-                                          entry("b", "BF16", "1,1", "12,14") + "," +
-                                          entry("none", "U8", "0,7", "14,14") + "}   ",
-                                      body));
+  write_bytes(path, safetensors_bytes(
+                        "{\"__metadata__\":{\"a\":\"b\"}," + entry("h", "F16", "2", "0,4") + "," +
+                            entry("i", "I32", "1", "4,8") + "," + entry("f", "F32", "", "8,12") +
+                            "," + entry("b", "BF16", "1,1", "12,14") + "," +
+                            entry("none", "U8", "0,7", "14,14") + "}   ",
+                        body));
   const SafetensorsFile file{path};
   CHECK(file.tensors().size() == 5);
   CHECK(file.read_floats("h", std::vector<std::int64_t>{2}) == std::vector<float>{1.0F, 0x1p-24F});
@@ -114,8 +114,8 @@ TEST_CASE("halves are widened exactly", "[readers]") {
       REQUIRE((fraction == 0.0 ? std::isinf(value) : std::isnan(value)));
       continue;
     }
-    const double expected = exponent == 0 ? std::ldexp(fraction, -14)
-                                          : std::ldexp(1.0 + fraction, exponent - 15);
+    const double expected =
+        exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1.0 + fraction, exponent - 15);
     REQUIRE(static_cast<double>(value) == sign * expected);
     REQUIRE(std::signbit(value) == (sign < 0.0));
   }
@@ -198,9 +198,8 @@ TEST_CASE("JSON is refused where it is not plain", "[readers]") {
   refuse_json("[1,2,3]", "too many values", {.values = 3});
   const TemporaryDirectory directory;
   write_bytes(directory.path() / "big.json", "[1,2,3,4]");
-  refused(ErrorCode::bad_file, {"big.json: is larger than 8 bytes"}, [&] {
-    static_cast<void>(JsonField::read(directory.path() / "big.json", {.bytes = 8}));
-  });
+  refused(ErrorCode::bad_file, {"big.json: is larger than 8 bytes"},
+          [&] { static_cast<void>(JsonField::read(directory.path() / "big.json", {.bytes = 8})); });
 }
 
 TEST_CASE("JSON fields are checked and named", "[readers]") {

@@ -63,8 +63,8 @@ TEST_CASE("filters agree with their plain meaning") {
     const TokenLaw law = build(logits, options);
     const std::vector<double> exact = slow_law(logits, options);
     for (std::size_t v = 0; v < logits.size(); ++v) {
-      const double p = static_cast<double>(law.mass(static_cast<TokenId>(v))) /
-                       static_cast<double>(law.sum());
+      const double p =
+          static_cast<double>(law.mass(static_cast<TokenId>(v))) / static_cast<double>(law.sum());
       REQUIRE(std::fabs(p - exact[v]) < 3e-6);
     }
   }

@@ -74,6 +74,12 @@ void validate_all(const Policies&... policies) {
   (validate(policies), ...);
 }
 
+/// Calls validate(vocab) on a grammar that has it.
+template <class Grammar>
+void validate_grammar(const Grammar& grammar, std::int64_t vocab) {
+  if constexpr (requires { grammar.validate(vocab); }) grammar.validate(vocab);
+}
+
 /// Refuses to decode a checkpoint with noise that it was not trained on.
 inline void check_noise_contract(const NoiseContract& contract, const KarrasSchedule& schedule,
                                  bool posterior_mean, bool per_channel) {

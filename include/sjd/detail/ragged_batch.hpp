@@ -17,12 +17,9 @@ namespace sjd::detail {
 
 inline constexpr auto ignore_iteration = [](const IterationEvent&) { return true; };
 
-/// The state of a request before its prompt has run.
+/// Refuses a request that is outside its range.
 template <class Prompt>
-DecoderState start_state(std::int32_t sequence, std::int64_t max_sequences,
-                         const GenerationRequest<Prompt>& request) {
-  expects(sequence >= 0 && sequence < max_sequences, ErrorCode::invalid_argument,
-          "start: sequence must be in 0 .. model.max_sequences() - 1");
+void check_request(const GenerationRequest<Prompt>& request) {
   expects(request.tokens >= 0, ErrorCode::invalid_argument,
           "GenerationRequest: tokens must be >= 0");
   for (const float scale : request.guidance) {
@@ -30,6 +27,15 @@ DecoderState start_state(std::int32_t sequence, std::int64_t max_sequences,
             "GenerationRequest: a guidance scale is not finite");
   }
   request.sampling.validate();
+}
+
+/// The state of a request before its prompt has run.
+template <class Prompt>
+DecoderState start_state(std::int32_t sequence, std::int64_t max_sequences,
+                         const GenerationRequest<Prompt>& request) {
+  expects(sequence >= 0 && sequence < max_sequences, ErrorCode::invalid_argument,
+          "start: sequence must be in 0 .. model.max_sequences() - 1");
+  check_request(request);
   DecoderState state;
   state.sequence = sequence;
   state.total = request.tokens;
@@ -67,9 +73,13 @@ struct RunningRequest {
 /// Decodes all requests with a decoder that has start(), step(), host_seconds() and model().
 ///
 /// edge    no requests, or requests of 0 tokens: the model is not called
+/// errors  a request outside its range is refused before any of them runs
 template <class Decoder, class Request, class Callback>
 std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const Request> requests,
                                                Callback& on_iteration) {
+  expects(decoder.model().max_sequences() >= 1, ErrorCode::invalid_argument,
+          "generate: model.max_sequences() must be at least 1");
+  for (const Request& request : requests) check_request(request);
   std::vector<GenerationResult> results(requests.size());
   std::vector<DecoderState> states;
   std::vector<RunningRequest> running;

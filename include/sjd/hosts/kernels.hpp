@@ -4,35 +4,28 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "sjd/hosts/detail/bf16_product.hpp"
+#include "sjd/hosts/detail/bf16_tiles.hpp"
 #include "sjd/hosts/detail/lanes.hpp"
 
 namespace sjd::hosts {
 
-/// Instruction sets with a kernel of their own; all give the same bits.
-enum class InstructionSet : std::uint8_t { scalar, avx2, avx512 };
-
-/// Outputs that lie side by side in a packed weight panel.
-inline constexpr std::int64_t panel_width = 32;
-
-/// Elements of one k of a panel: 32 floats, or 16 words that hold output i in the low half and
-/// output i + 16 in the high half as bf16.
-template <class Weight>
-inline constexpr std::int64_t panel_row = sizeof(Weight) * 8 == 32 ? 32 : 0;
-template <>
-inline constexpr std::int64_t panel_row<std::uint32_t> = 16;
+/// Instruction sets with a kernel of their own; all give the same bits. `amx` is avx512 with tiles
+/// for the products of bf16 numbers.
+enum class InstructionSet : std::uint8_t { scalar, avx2, avx512, amx };
 
 /// y = x W^T for `panels` panels, each output one fma chain over ascending k in fp32: the result of
 /// a row depends neither on the other rows nor on how panels are split over threads.
 ///
-/// shapes  x [rows, depth]; weights [panels, depth, panel_width]; y [rows, panels * panel_width], overwritten
+/// shapes  x [rows, depth]; weights [panels, depth, panel_width];
+///         y [rows, panels * panel_width], overwritten
 /// edge    accumulate: the finished product is added to y, one rounding
-template <class Weight>
 struct Product {
   const float* x = nullptr;
   std::int64_t x_stride = 0;  ///< may be less than depth: overlapping rows make a convolution
   std::int64_t rows = 0;
   std::int64_t depth = 0;
-  const Weight* weights = nullptr;
+  const float* weights = nullptr;
   std::int64_t panel_stride = 0;  ///< elements from panel to panel
   std::int64_t panels = 0;
   float* y = nullptr;
@@ -42,14 +35,16 @@ struct Product {
 
 /// The arithmetic of the reference host. Sizes are multiples of 16 where nothing else is said.
 struct KernelTable {
-  void (*product_fp32)(const Product<float>&);
-  void (*product_bf16)(const Product<std::uint32_t>&);
+  void (*product_fp32)(const Product&);
+  void (*product_bf16)(const Bf16Product&);
+  /// y = x, rounded to the nearest bf16, ties to even; denormals become zeros.
+  void (*round_row)(const float* x, std::uint16_t* y, std::int64_t size);
   /// y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x.
   void (*rms_norm)(const float* x, const float* weight, float* y, std::int64_t size, float epsilon);
   /// y = x / (1 + exp(-x)); y may be x.
   void (*silu)(const float* x, float* y, std::int64_t size);
-  /// y = silu(gate) * up.
-  void (*silu_multiply)(const float* gate, const float* up, float* y, std::int64_t size);
+  /// y = silu(gate) * up: gate_up [panels, 2, panel_width], y [panels, panel_width].
+  void (*silu_multiply)(const float* gate_up, float* y, std::int64_t panels);
   /// Scores [0, size) become exp(score - max), the rest up to padded_size (a multiple of 16)
   /// becomes 0. Any size >= 1. Returns the sum: lane i % 16 in ascending order, then a fixed tree.
   float (*softmax_weights)(float* inout_scores, std::int64_t size, std::int64_t padded_size);
@@ -82,10 +77,24 @@ namespace avx512 {
 }  // namespace avx512
 #endif
 
+#if SJD_HOST_TILES
+namespace amx {
+inline constexpr KernelTable kernel_table = [] {
+  KernelTable table = avx512::kernel_table;
+  table.product_bf16 = product_bf16;
+  table.round_row = round_row;
+  return table;
+}();
+}  // namespace amx
+#endif
+
 }  // namespace detail
 
 /// Whether this machine runs `set`.
 [[nodiscard]] inline bool supported(InstructionSet set) {
+#if SJD_HOST_TILES
+  if (set == InstructionSet::amx) return detail::amx::supported();
+#endif
 #if SJD_HOST_X86
   if (set == InstructionSet::avx512) return __builtin_cpu_supports("avx512f") != 0;
   if (set == InstructionSet::avx2) {
@@ -97,12 +106,16 @@ namespace avx512 {
 
 /// The widest set that this machine runs.
 [[nodiscard]] inline InstructionSet best_instruction_set() {
+  if (supported(InstructionSet::amx)) return InstructionSet::amx;
   if (supported(InstructionSet::avx512)) return InstructionSet::avx512;
   return supported(InstructionSet::avx2) ? InstructionSet::avx2 : InstructionSet::scalar;
 }
 
 /// The kernels of `set`, which must be supported here.
 [[nodiscard]] inline const KernelTable& kernels(InstructionSet set) {
+#if SJD_HOST_TILES
+  if (set == InstructionSet::amx) return detail::amx::kernel_table;
+#endif
 #if SJD_HOST_X86
   if (set == InstructionSet::avx512) return detail::avx512::kernel_table;
   if (set == InstructionSet::avx2) return detail::avx2::kernel_table;

@@ -14,9 +14,9 @@
 
 namespace sjd::hosts {
 
-/// How weights are kept; both are widened to fp32 before they are multiplied.
+/// How weights are kept, and with them the numbers that are multiplied by weights.
 enum class Storage : std::uint8_t {
-  bf16,  ///< half the memory traffic; the weights must be bf16 numbers
+  bf16,  ///< fast; the weights must be bf16 numbers, activations are rounded to bf16 first
   fp32,
 };
 
@@ -42,10 +42,53 @@ class AlignedArray {
   std::int64_t size_ = 0;
 };
 
+/// Rows of activations in the form that a PackedLinear of the same storage reads.
+class Activations {
+ public:
+  /// shapes  [rows, size], size a multiple of 16; zeros
+  Activations(Storage storage, std::int64_t rows, std::int64_t size)
+      : stride_{(size + block_depth - 1) / block_depth * block_depth},
+        wide_{storage == Storage::fp32 ? rows * stride_ : 0},
+        narrow_{storage == Storage::bf16 ? rows * stride_ : 0} {}
+
+  /// Stores x [size] at `column` of `row`; both are multiples of 16.
+  void store(const KernelTable& kernel, std::int64_t row, std::int64_t column, const float* x,
+             std::int64_t size) const {
+    if (narrow_.size() == 0) {
+      std::copy_n(x, size, wide_.data() + row * stride_ + column);
+    } else {
+      kernel.round_row(x, narrow_.data() + row * stride_ + column, size);
+    }
+  }
+
+  [[nodiscard]] std::int64_t stride() const noexcept { return stride_; }
+  [[nodiscard]] const float* wide(std::int64_t row) const { return wide_.data() + row * stride_; }
+  [[nodiscard]] const std::uint16_t* narrow(std::int64_t row) const {
+    return narrow_.data() + row * stride_;
+  }
+
+ private:
+  std::int64_t stride_;
+  AlignedArray<float> wide_;
+  AlignedArray<std::uint16_t> narrow_;  // columns behind `size` stay zero: a block of Bf16Product
+};
+
+/// Which rows of activations, which panels of weights, where the outputs go.
+struct LinearPart {
+  std::int64_t first_row = 0;
+  std::int64_t rows = 0;
+  std::int64_t first_panel = 0;
+  std::int64_t panels = 0;
+  float* y = nullptr;  ///< [rows, panels * 32], the outputs of first_panel first
+  std::int64_t y_stride = 0;
+  bool accumulate = false;  ///< adds to y instead of overwriting it
+};
+
 /// y = x W^T without bias, its weights packed once into panels of 32 outputs by all inputs.
 ///
-/// Every output is one fp32 fma chain over ascending inputs, whatever the number of rows, the
-/// threads, the instruction set or the storage.
+/// fp32 storage: an output is one fp32 fma chain over ascending inputs. bf16 storage: the
+/// arithmetic of Bf16Product. Neither depends on the number of rows, the threads or the instruction
+/// set.
 class PackedLinear {
  public:
   PackedLinear() = default;
@@ -55,14 +98,17 @@ class PackedLinear {
   /// errors  invalid_argument if bf16 storage would change a weight
   PackedLinear(std::span<const float> weight, std::int64_t outputs, std::int64_t inputs,
                Storage storage)
-      : inputs_{inputs}, panels_{(outputs + panel_width - 1) / panel_width}, storage_{storage} {
+      : inputs_{inputs},
+        blocks_{(inputs + block_depth - 1) / block_depth},
+        panels_{(outputs + panel_width - 1) / panel_width},
+        storage_{storage} {
     expects(
         outputs > 0 && inputs > 0 && static_cast<std::int64_t>(weight.size()) == outputs * inputs,
         ErrorCode::invalid_argument, "PackedLinear: weight is not [outputs, inputs]");
     if (storage == Storage::fp32) {
       wide_ = AlignedArray<float>{panels_ * inputs * panel_width};
     } else {
-      narrow_ = AlignedArray<std::uint32_t>{panels_ * inputs * panel_row<std::uint32_t>};
+      narrow_ = AlignedArray<std::uint32_t>{panels_ * blocks_ * 2 * half_block};
     }
     for (std::int64_t output = 0; output < outputs; ++output) {
       pack(weight.subspan(static_cast<std::size_t>(output * inputs),
@@ -76,23 +122,24 @@ class PackedLinear {
   /// Columns of y: outputs rounded up to a multiple of 32.
   [[nodiscard]] std::int64_t padded_outputs() const noexcept { return panels_ * panel_width; }
 
-  /// Multiplies `rows` rows by panels [first, first + count).
-  ///
-  /// shapes  x [rows, inputs]; y [rows, count * 32], its first column belonging to panel `first`; overwritten, or
-  ///         added to if `accumulate`
-  void apply(const KernelTable& kernel, const float* x, std::int64_t x_stride, std::int64_t rows,
-             std::int64_t first, std::int64_t count, float* y, std::int64_t y_stride,
-             bool accumulate = false) const {
+  /// Multiplies rows of activations [., inputs] of the same storage by some panels.
+  void apply(const KernelTable& kernel, const Activations& x, const LinearPart& part) const {
     if (storage_ == Storage::fp32) {
-      kernel.product_fp32(Product<float>{x, x_stride, rows, inputs_,
-                                         wide_.data() + first * inputs_ * panel_width,
-                                         inputs_ * panel_width, count, y, y_stride, accumulate});
-    } else {
-      constexpr std::int64_t words = panel_row<std::uint32_t>;
-      kernel.product_bf16(Product<std::uint32_t>{x, x_stride, rows, inputs_,
-                                                 narrow_.data() + first * inputs_ * words,
-                                                 inputs_ * words, count, y, y_stride, accumulate});
+      apply(kernel, x.wide(part.first_row), x.stride(), part);
+      return;
     }
+    const std::int64_t stride = blocks_ * 2 * half_block;
+    kernel.product_bf16({x.narrow(part.first_row), x.stride(), part.rows, blocks_,
+                         narrow_.data() + part.first_panel * stride, stride, part.panels, part.y,
+                         part.y_stride, part.accumulate});
+  }
+
+  /// fp32 storage only: x [part.rows, inputs] may overlap from row to row; first_row is not used.
+  void apply(const KernelTable& kernel, const float* x, std::int64_t x_stride,
+             const LinearPart& part) const {
+    const std::int64_t stride = inputs_ * panel_width;
+    kernel.product_fp32({x, x_stride, part.rows, inputs_, wide_.data() + part.first_panel * stride,
+                         stride, part.panels, part.y, part.y_stride, part.accumulate});
   }
 
  private:
@@ -108,16 +155,19 @@ class PackedLinear {
       const auto bits = std::bit_cast<std::uint32_t>(value);
       expects((bits & 0xFFFFU) == 0, ErrorCode::invalid_argument,
               "PackedLinear: a weight is not a bf16 number; use Storage::fp32");
-      std::uint32_t& word = narrow_.data()[(panel * inputs_ + k) * 16 + column % 16];
-      word |= column < 16 ? bits >> 16U : bits;
+      const std::int64_t half = (panel * blocks_ + k / block_depth) * 2 + column / 16;
+      const std::int64_t pair = k % block_depth / 2;
+      std::uint32_t& word = narrow_.data()[half * half_block + pair * 16 + column % 16];
+      word |= k % 2 == 0 ? bits >> 16U : bits;
     }
   }
 
   std::int64_t inputs_ = 0;
+  std::int64_t blocks_ = 0;
   std::int64_t panels_ = 0;
   Storage storage_ = Storage::bf16;
   AlignedArray<float> wide_;            // [panels, inputs, 32]
-  AlignedArray<std::uint32_t> narrow_;  // [panels, inputs, 16], see panel_row
+  AlignedArray<std::uint32_t> narrow_;  // [panels, blocks, 2, half_block], see Bf16Product
 };
 
 }  // namespace sjd::hosts

@@ -27,22 +27,26 @@ struct LlamaOptions {
   InstructionSet instruction_set = best_instruction_set();  ///< changes the speed, never a bit
 };
 
-/// The reference host: a LLaMA-family image model on the CPU (docs/checkpoint.md), row-invariant, for the decoders and
-/// for the autoregressive baseline alike.
+/// The reference host: a LLaMA-family image model on the CPU (docs/checkpoint.md), row-invariant,
+/// for the decoders and for the autoregressive baseline alike.
 ///
-/// memory  weights, and about 1.8 MB of keys and values per sequence and branch for the shipped model
+/// memory  weights, and about 1.8 MB of keys and values per sequence and branch for the
+///         shipped model
 /// errors  of prefill and forward: thrown before anything changed
 class LlamaHost {
  public:
   using Memory = HostMemory;
-  /// Word ids without the begin-of-image token, which the host appends; the unconditional branch is that token alone.
+  /// Word ids without the begin-of-image token, which the host appends; the unconditional branch is
+  /// that token alone.
   using Prompt = std::vector<std::int32_t>;
 
   static constexpr std::int32_t max_branches = 2;
 
-  /// Reads config.json and one weights file ("base.safetensors", "sjd2.safetensors") of a model directory.
+  /// Reads config.json and one weights file ("base.safetensors", "sjd2.safetensors") of a model
+  /// directory.
   ///
-  /// errors  bad_file and io from the readers; invalid_argument for an option that this machine cannot serve
+  /// errors  bad_file and io from the readers; invalid_argument for an option that this
+  ///         machine cannot serve
   [[nodiscard]] static LlamaHost load(const std::filesystem::path& directory,
                                       const std::string& weights_file, LlamaOptions options = {}) {
     expects(options.max_sequences >= 1 && options.max_sequences <= 65'536,
@@ -51,8 +55,7 @@ class LlamaHost {
             "LlamaHost: this machine does not run the instruction set that was asked for");
     auto model = std::make_unique<Model>();
     model->config = read_llama_config(directory / "config.json");
-    model->weights =
-        read_llama_weights(directory / weights_file, model->config, options.storage);
+    model->weights = read_llama_weights(directory / weights_file, model->config, options.storage);
     return LlamaHost{std::move(model), options};
   }
 
@@ -88,9 +91,11 @@ class LlamaHost {
             .log_prior = weights.log_prior};
   }
 
-  /// Forgets the sequence, runs its prompt in one branch per row of `logits` and writes the logits of image position 0.
+  /// Forgets the sequence, runs its prompt in one branch per row of `logits` and writes the logits
+  /// of image position 0.
   ///
-  /// shapes  logits [branches, vocab_size], 1 or 2 branches; branch 0 has the prompt, branch 1 is unconditional
+  /// shapes  logits [branches, vocab_size], 1 or 2 branches; branch 0 has the prompt, branch 1 is
+  ///         unconditional
   /// edge    an empty prompt is allowed
   /// errors  invalid_argument for a prompt, contract for a view that the host cannot serve
   void prefill(std::int32_t sequence, const Prompt& prompt, MatrixView<float> logits) {
@@ -98,17 +103,13 @@ class LlamaHost {
     for (std::int32_t branch = 0; branch < max_branches; ++branch) {
       branches_[slot(sequence, branch)] = Branch{};
     }
-    for (std::int64_t branch = 0; branch < logits.rows; ++branch) {
-      const auto index = slot(sequence, static_cast<std::int32_t>(branch));
-      run_prompt(static_cast<std::int64_t>(index), branch == 0 ? prompt : Prompt{},
-                 logits.row(branch).data());
-      branches_[index].prompt_rows =
-          branch == 0 ? static_cast<std::int64_t>(prompt.size()) + 1 : 1;
-    }
+    run_prompt(sequence, prompt, logits);
+    branches_[slot(sequence, 0)].prompt_rows = static_cast<std::int64_t>(prompt.size()) + 1;
+    if (logits.rows == max_branches) branches_[slot(sequence, 1)].prompt_rows = 1;
   }
 
-  /// One pass of the model; see ForwardPass. Every branch of `rows` has an entry in `keep_length`, and an image
-  /// position lies in [0, image tokens - 2]: the last token predicts nothing.
+  /// One pass of the model; see ForwardPass. Every branch of `rows` has an entry in `keep_length`,
+  /// and an image position lies in [0, image tokens - 2]: the last token predicts nothing.
   ///
   /// errors  contract, naming sequence, branch and position
   void forward(const ForwardPass<>& pass) {
@@ -134,15 +135,18 @@ class LlamaHost {
   struct Branch {
     std::int64_t prompt_rows = 0;  ///< words and the begin-of-image token; 0 = not prefilled
     std::int64_t image_rows = 0;
-    std::int64_t next = -1;  ///< while a pass is checked: the position of its next row, -1 = no keep_length
+    std::int64_t next =
+        -1;  ///< while a pass is checked: the position of its next row, -1 = no keep_length
   };
 
   LlamaHost(std::unique_ptr<Model> model, const LlamaOptions& options)
       : model_{std::move(model)},
         engine_{std::make_unique<LlamaEngine>(model_->config, model_->weights,
-                                              options.max_sequences * max_branches,
-                                              options.threads, options.instruction_set)},
-        branches_(static_cast<std::size_t>(options.max_sequences * max_branches)) {}
+                                              options.max_sequences * max_branches, options.threads,
+                                              options.instruction_set)},
+        branches_(static_cast<std::size_t>(options.max_sequences * max_branches)) {
+    rows_.reserve(static_cast<std::size_t>(LlamaEngine::rows_per_run));
+  }
 
   [[nodiscard]] static std::size_t slot(std::int32_t sequence, std::int32_t branch) {
     return static_cast<std::size_t>(sequence) * max_branches + static_cast<std::size_t>(branch);
@@ -181,21 +185,28 @@ class LlamaHost {
     }
   }
 
-  void run_prompt(std::int64_t slot_index, const Prompt& prompt, float* logits) {
-    const auto count = static_cast<std::int64_t>(prompt.size()) + 1;
+  /// Runs [words, <image>] of branch 0 and, behind it, the <image> of branch 1 if there is one.
+  void run_prompt(std::int32_t sequence, const Prompt& prompt, const MatrixView<float>& logits) {
+    const auto words = static_cast<std::int64_t>(prompt.size());
+    const std::int64_t count = words + logits.rows;
     for (std::int64_t first = 0; first < count; first += LlamaEngine::rows_per_run) {
       const std::int64_t end = std::min(count, first + LlamaEngine::rows_per_run);
       rows_.clear();
       for (std::int64_t i = first; i < end; ++i) {
-        rows_.push_back({slot_index, i});
-        const bool word = i + 1 < count;
-        const std::int64_t id = word ? prompt[static_cast<std::size_t>(i)] : WordTokenizer::image_id;
+        const std::int32_t branch = i > words ? 1 : 0;
+        rows_.push_back({static_cast<std::int64_t>(slot(sequence, branch)), branch == 1 ? 0 : i});
         float* out = engine_->hidden(i - first);
-        copy_row(model_->weights.text_embedding, id, out);
-        if (!word) add_row(model_->weights.image_position, 0, out);
+        if (i < words) {
+          copy_row(model_->weights.text_embedding, prompt[static_cast<std::size_t>(i)], out);
+        } else {
+          copy_row(model_->weights.text_embedding, WordTokenizer::image_id, out);
+          add_row(model_->weights.image_position, 0, out);
+        }
       }
       engine_->run(rows_);
-      if (end == count) engine_->logits(count - 1 - first, 1, logits, vocab_size());
+      for (std::int64_t i = std::max(first, words); i < end; ++i) {
+        engine_->logits(i - first, 1, logits.row(i - words).data(), logits.stride);
+      }
     }
   }
 
@@ -275,8 +286,8 @@ class LlamaHost {
     };
     if (row.sequence < 0 || row.sequence >= max_sequences()) fail("no such sequence");
     if (row.branch < 0 || row.branch >= max_branches) fail("no such branch");
-    if (before != nullptr && std::pair{row.sequence, row.branch} <
-                                 std::pair{before->sequence, before->branch}) {
+    if (before != nullptr &&
+        std::pair{row.sequence, row.branch} < std::pair{before->sequence, before->branch}) {
       fail("rows are not ordered by sequence and branch");
     }
     Branch& branch = branches_[slot(row.sequence, row.branch)];

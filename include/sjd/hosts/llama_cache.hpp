@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "sjd/hosts/kernels.hpp"
@@ -41,9 +42,9 @@ class LlamaCache {
     float* key_out = keys(slot, layer, head) + position / panel_width * head_dim_ * panel_width +
                      position % panel_width;
     float* value_out = values(slot, layer, head) + position * panel_width;
-    for (std::int64_t i = 0; i < head_dim_; ++i) {
-      key_out[i * panel_width] = key[i];
-      value_out[i / panel_width * capacity_ * panel_width + i % panel_width] = value[i];
+    for (std::int64_t i = 0; i < head_dim_; ++i) key_out[i * panel_width] = key[i];
+    for (std::int64_t i = 0; i < head_dim_; i += panel_width) {
+      std::copy_n(value + i, panel_width, value_out + i * capacity_);
     }
   }
 

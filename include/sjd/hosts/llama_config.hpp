@@ -76,8 +76,8 @@ inline LlamaNoise read_noise(const JsonField& json) {
 
 /// Reads and checks config.json.
 ///
-/// edge    hidden_size, intermediate_size, head_dim and image_vocab_size are multiples of 32: the reference engine
-///         packs 32 outputs side by side
+/// edge    hidden_size, intermediate_size, head_dim and image_vocab_size are multiples of 32: the
+///         reference engine packs 32 outputs side by side
 /// errors  bad_file naming the field, also for a field that this version does not know
 [[nodiscard]] inline LlamaConfig read_llama_config(const std::filesystem::path& path) {
   const JsonField json = JsonField::read(path);

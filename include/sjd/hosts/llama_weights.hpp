@@ -40,6 +40,7 @@ struct LlamaWeights {
   std::vector<LlamaLayer> layers;      // [num_hidden_layers]
   std::vector<float> norm;             // [hidden]
   PackedLinear image_head;             // hidden -> image_vocab_size
+  Storage storage = Storage::bf16;     // of all linear layers
 
   [[nodiscard]] bool noisy() const { return !level_embedding.empty(); }
 };
@@ -56,14 +57,15 @@ class LlamaReader {
     const std::int64_t hidden = config_.hidden_size;
     const std::int64_t vocab = config_.image_vocab_size;
     LlamaWeights weights;
+    weights.storage = storage_;
     weights.text_embedding = floats("text_embedding.weight", {config_.text_vocab_size, hidden});
     weights.image_embedding = floats("image_embedding.weight", {vocab, hidden});
     weights.image_position = floats("image_position.weight", {config_.image_tokens(), hidden});
     if (file_.contains("level_embedding.weight")) read_noise(weights);
     for (std::int64_t i = 0; i < config_.layers; ++i) weights.layers.push_back(read_layer(i));
     weights.norm = floats("norm.weight", {hidden});
-    weights.image_head = pack("image_head.weight", floats("image_head.weight", {vocab, hidden}),
-                              hidden);
+    weights.image_head =
+        pack("image_head.weight", floats("image_head.weight", {vocab, hidden}), hidden);
     for (const auto& [name, info] : file_.tensors()) {
       if (!seen_.contains(name)) file_.refuse(name, "is not a tensor of this model");
     }
@@ -156,8 +158,8 @@ class LlamaReader {
 /// Reads a model file that belongs to `config`.
 ///
 /// memory  the packed weights; the peak is one layer in fp32 above that
-/// errors  bad_file naming the tensor: missing, of another shape, not finite, unknown, or not a bf16 number where
-///         storage is bf16
+/// errors  bad_file naming the tensor: missing, of another shape, not finite, unknown, or not a
+///         bf16 number where storage is bf16
 [[nodiscard]] inline LlamaWeights read_llama_weights(const std::filesystem::path& path,
                                                      const LlamaConfig& config, Storage storage) {
   return detail::LlamaReader{path, config, storage}.read();

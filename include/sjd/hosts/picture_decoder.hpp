@@ -45,8 +45,9 @@ class BorderedImage {
   AlignedArray<float> data_;  // [height + 2, width + 2, channels]
 };
 
-/// A 3x3 convolution, stride 1, zero padding 1, as one packed product per kernel row: the three pixels under a kernel
-/// row lie side by side, so the rows of the product are overlapping windows of the image and nothing is copied.
+/// A 3x3 convolution, stride 1, zero padding 1, as one packed product per kernel row: the three
+/// pixels under a kernel row lie side by side, so the rows of the product are overlapping windows
+/// of the image and nothing is copied.
 class Convolution {
  public:
   Convolution(std::span<const float> weight, std::span<const float> bias, std::int64_t outputs,
@@ -80,16 +81,20 @@ class Convolution {
       }
       for (std::int64_t k = 0; k < 3; ++k) {
         const PackedLinear& linear = rows_[static_cast<std::size_t>(k)];
-        linear.apply(kernel, x.pixel(row + k - 1, -1), x.channels(), x.width(), 0, linear.panels(),
-                     y.pixel(row, 0), y.channels(), true);
+        linear.apply(kernel, x.pixel(row + k - 1, -1), x.channels(),
+                     {.rows = x.width(),
+                      .panels = linear.panels(),
+                      .y = y.pixel(row, 0),
+                      .y_stride = y.channels(),
+                      .accumulate = true});
       }
     }
   }
 
  private:
   std::int64_t outputs_;
-  std::vector<float> bias_;             // [outputs, padded]
-  std::array<PackedLinear, 3> rows_;    // 3 * inputs -> outputs, one per kernel row
+  std::vector<float> bias_;           // [outputs, padded]
+  std::array<PackedLinear, 3> rows_;  // 3 * inputs -> outputs, one per kernel row
 };
 
 }  // namespace detail
@@ -110,8 +115,8 @@ struct Picture {
   }
 };
 
-/// Turns image codes into pixels: the patches of the codebook, corrected by a small convolutional network
-/// (docs/checkpoint.md). Each code becomes 4x4 pixels.
+/// Turns image codes into pixels: the patches of the codebook, corrected by a small convolutional
+/// network (docs/checkpoint.md). Each code becomes 4x4 pixels.
 class PictureDecoder {
  public:
   static constexpr std::int64_t patch_size = 4;
@@ -160,8 +165,9 @@ class PictureDecoder {
     }
     embedding_ = floats(file, "embed.weight", {vocab_, channels_});
     std::int64_t width = channels_;
-    for (const char* name : {"res0.conv1", "res0.conv2", "res1.conv1", "res1.conv2", "up0",
-                             "res2.conv1", "res2.conv2", "up1", "res3.conv1", "res3.conv2", "out"}) {
+    for (const char* name :
+         {"res0.conv1", "res0.conv2", "res1.conv1", "res1.conv2", "up0", "res2.conv1", "res2.conv2",
+          "up1", "res3.conv1", "res3.conv2", "out"}) {
       width = add_layer(file, name, width);
     }
     for (const auto& [name, info] : file.tensors()) {
@@ -180,7 +186,7 @@ class PictureDecoder {
                          std::int64_t inputs) {
     const TensorInfo& info = file.info(name + ".weight");
     const bool up = name.starts_with("up");
-    const std::int64_t outputs = name == "out" ? 3
+    const std::int64_t outputs = name == "out"                  ? 3
                                  : up && info.shape.size() == 4 ? info.shape[0]
                                                                 : inputs;
     if (outputs < 1 || outputs > 4'096) file.refuse(name + ".weight", "bad number of outputs");
@@ -251,8 +257,8 @@ class PictureDecoder {
     const std::int64_t columns = picture.width / patch_size;
     for (std::int64_t row = 0; row < picture.height; ++row) {
       for (std::int64_t column = 0; column < picture.width; ++column) {
-        const std::int64_t code = codes[static_cast<std::size_t>(row / patch_size * columns +
-                                                                 column / patch_size)];
+        const std::int64_t code =
+            codes[static_cast<std::size_t>(row / patch_size * columns + column / patch_size)];
         const std::int64_t inside = row % patch_size * patch_size + column % patch_size;
         const float* patch = codebook_.data() + (code * patch_size * patch_size + inside) * 3;
         const float* change = correction.pixel(row, column);

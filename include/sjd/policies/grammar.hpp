@@ -17,6 +17,7 @@ namespace sjd {
 /// - `forced(position)`: the only token allowed there, or -1; forced slots enter the window clean,
 /// with a point law
 /// - `mask(position, logits)`: sets the logits [vocab] of forbidden tokens to -Inf, after guidance
+/// - `validate(vocab)`, optional: throws if the grammar does not fit the image vocabulary
 template <class P>
 concept GrammarPolicy = PolicyOf<P, role::grammar> &&
     requires(const P& policy, std::span<float> l) {
@@ -57,9 +58,10 @@ struct RowEndGrammar {
     }
   }
 
-  void validate() const {
+  void validate(std::int64_t vocab) const {
     expects(columns >= 1, ErrorCode::invalid_argument, "RowEndGrammar: columns must be at least 1");
-    expects(row_end >= 0, ErrorCode::invalid_argument, "RowEndGrammar: row_end must be >= 0");
+    expects(row_end >= 0 && row_end < vocab, ErrorCode::invalid_argument,
+            "RowEndGrammar: row_end must be in 0 .. model.vocab_size() - 1");
   }
 
   friend bool operator==(const RowEndGrammar&, const RowEndGrammar&) = default;

@@ -18,7 +18,8 @@ namespace sjd::hosts::detail {
 
 /// A regular file, open for reading at given offsets.
 ///
-/// errors  io if the system refuses; bad_file if it is not a regular file (a FIFO would block, a device has no end)
+/// errors  io if the system refuses; bad_file if it is not a regular file (a FIFO would block, a
+///         device has no end)
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path) : name_{path.string()} {

@@ -15,7 +15,17 @@
 #define SJD_AVX512 __attribute__((target("avx512f,avx2,fma")))
 #define SJD_ALWAYS_INLINE inline __attribute__((always_inline))
 
-#if defined(__clang__)
+// Register blocks are unrolled, except under a sanitizer: its checks would make them huge.
+#if defined(__has_feature)
+#define SJD_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SJD_SANITIZED 1
+#else
+#define SJD_SANITIZED 0
+#endif
+#if SJD_SANITIZED
+#define SJD_UNROLL
+#elif defined(__clang__)
 #define SJD_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define SJD_UNROLL _Pragma("GCC unroll 32")
@@ -67,6 +77,19 @@ SJD_ALWAYS_INLINE Lanes max(Lanes a, Lanes b) {
 }
 SJD_ALWAYS_INLINE Lanes min(Lanes a, Lanes b) {
   SJD_EACH_LANE(a.v[i] < b.v[i] ? a.v[i] : b.v[i]);
+}
+/// Sum of the sixteen lanes as one fixed tree: halves of 8, of 4, of 2, of 1.
+SJD_ALWAYS_INLINE float sum_lanes(Lanes a) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) a.v[i] += a.v[i + half];
+  }
+  return a.v[0];
+}
+SJD_ALWAYS_INLINE float max_lanes(Lanes a) {
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+  }
+  return a.v[0];
 }
 /// a * 2^n for n held in the low bits of `n` (see exp_lanes); no overflow into inf or denormals.
 SJD_ALWAYS_INLINE Lanes scale_exponent(Lanes a, Lanes n) {
@@ -128,6 +151,18 @@ SJD_LANE Lanes max(Lanes x, Lanes y) {
 SJD_LANE Lanes min(Lanes x, Lanes y) {
   return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
 }
+SJD_LANE float sum_lanes(Lanes x) {
+  const __m256 eight = _mm256_add_ps(x.a, x.b);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+SJD_LANE float max_lanes(Lanes x) {
+  const __m256 eight = _mm256_max_ps(x.a, x.b);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 SJD_LANE __m256 scale_half(__m256 x, __m256 n) {
   return _mm256_castsi256_ps(
       _mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
@@ -156,8 +191,8 @@ namespace avx512 {
 
 inline constexpr int row_block = 12;
 
-// g++ 12 warns about the unmasked forms of max, min and shift (their headers read an undefined vector); with a full
-// mask it emits the same instructions.
+// g++ 12 warns about the unmasked forms of max, min and shift (their headers read an undefined
+// vector); with a full mask it emits the same instructions.
 inline constexpr __mmask16 all = 0xFFFF;
 
 struct Lanes {
@@ -195,9 +230,25 @@ SJD_LANE Lanes max(Lanes x, Lanes y) {
 SJD_LANE Lanes min(Lanes x, Lanes y) {
   return {_mm512_maskz_min_ps(all, x.v, y.v)};
 }
+template <int Index>
+SJD_LANE __m256 half_of(Lanes x) {
+  return _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xF, _mm512_castps_pd(x.v), Index));
+}
+SJD_LANE float sum_lanes(Lanes x) {
+  const __m256 eight = _mm256_add_ps(half_of<0>(x), half_of<1>(x));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+SJD_LANE float max_lanes(Lanes x) {
+  const __m256 eight = _mm256_max_ps(half_of<0>(x), half_of<1>(x));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 SJD_LANE Lanes scale_exponent(Lanes x, Lanes n) {
-  return {_mm512_castsi512_ps(
-      _mm512_add_epi32(_mm512_castps_si512(x.v), _mm512_maskz_slli_epi32(all, _mm512_castps_si512(n.v), 23)))};
+  return {_mm512_castsi512_ps(_mm512_add_epi32(
+      _mm512_castps_si512(x.v), _mm512_maskz_slli_epi32(all, _mm512_castps_si512(n.v), 23)))};
 }
 SJD_LANE void load_pair(const float* p, Lanes& low, Lanes& high) {
   low = load(p);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Empty work, cancellation, bad numbers and bad options.
+#include <cmath>
+#include <limits>
+
+#include "support/compositions.hpp"
+
+namespace sjd::test {
+namespace {
+
+/// The error that `call` throws.
+template <class Call>
+Error error_of(Call&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  FAIL("nothing was thrown");
+  return {ErrorCode::io, ""};
+}
+
+template <class Call>
+void check_invalid(Call&& call) {
+  CHECK(error_of(call).code() == ErrorCode::invalid_argument);
+}
+
+}  // namespace
+
+TEST_CASE("nothing to do calls nobody") {
+  for_each_composition([](const auto& c) {
+    INFO(c.name);
+    TableHost host{options_for(c)};
+    c.with(host, 4, [&](auto& decoder) {
+      CHECK(decoder.generate(std::vector<Request>{}).empty());
+      const auto empty = decoder.generate({.tokens = 0});
+      CHECK(empty.tokens.empty());
+      CHECK(empty.statistics == DecodeStatistics{});
+      CHECK_FALSE(empty.cancelled);
+    });
+    CHECK(host.calls == 0);
+  });
+  TableHost host{{}};
+  CHECK(PlainAr{host}.generate(Request{.tokens = 0}).tokens.empty());
+  CHECK(host.calls == 0);
+}
+
+TEST_CASE("a window wider than the picture never asks past its end") {
+  for_each_composition([](const auto& c) {
+    INFO(c.name);
+    for (const std::int64_t length : {1, 2, 3, 9}) {
+      TableHost host{options_for(c, {.vocab = 4, .dim = 2})};
+      std::int64_t beyond = 0;
+      c.with(host, 500, [&](auto& decoder) {
+        const auto picture = decoder.generate({.tokens = length}, [&](const IterationEvent& event) {
+          if (event.rows > length - 1) beyond += 1;
+          return true;
+        });
+        CHECK(static_cast<std::int64_t>(picture.tokens.size()) == length);
+      });
+      CHECK(beyond == 0);
+    }
+  });
+}
+
+TEST_CASE("a callback that returns false stops with what stands") {
+  TableHost host{{.vocab = 5, .seed = 2, .sequences = 2}};
+  CoupledSjd<TableHost> decoder{host, FixedWindow{.tokens = 4}};
+  const std::vector<Request> requests(3, Request{.tokens = 40, .seed = 5});
+  const auto whole = decoder.generate(requests.front());
+  for (std::int64_t stop = 1; stop < whole.statistics.forward_passes; ++stop) {
+    std::int64_t seen = 0;
+    const auto results = decoder.generate(requests, [&](const IterationEvent& event) {
+      return event.state.sequence != 0 || ++seen != stop;
+    });
+    CHECK(results[0].cancelled != results[1].cancelled);
+    for (const GenerationResult& r : results) {
+      CHECK(std::equal(r.tokens.begin(), r.tokens.end(), whole.tokens.begin()));
+      CHECK(r.cancelled == (r.tokens.size() < whole.tokens.size()));
+      if (r.cancelled) CHECK(r.statistics.forward_passes == stop);
+    }
+  }
+}
+
+TEST_CASE("a bad logit is an error that names sequence and position") {
+  for (const float bad : {NAN, INFINITY}) {
+    for (const std::int64_t row : {0, 2, 5}) {
+      TableHost host{{.vocab = 5, .seed = 2, .sequences = 2}};
+      CoupledSjd<TableHost> decoder{host, FixedWindow{.tokens = 3}};
+      std::vector<DecoderState> states{decoder.start(1, {.tokens = 40, .seed = 1}),
+                                       decoder.start(0, {.tokens = 40, .seed = 2})};
+      host.spoil = [&](MatrixView<float> logits) { logits.row(row)[4] = bad; };
+      const Error error = error_of([&] { decoder.step(states); });
+      CHECK(error.code() == ErrorCode::invalid_logits);
+      CHECK(error.sequence() == (row < 3 ? 0 : 1));
+      CHECK(error.position() == 1 + row % 3);
+      const std::string text = error.what();
+      CHECK(text.find("token 4") != std::string::npos);
+      CHECK(text.find("sequence " + std::to_string(error.sequence())) != std::string::npos);
+      CHECK(text.find("position " + std::to_string(error.position())) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("a row without any finite logit is an error, one finite logit is a token") {
+  TableHost host{{.vocab = 5, .seed = 2}};
+  host.spoil = [](MatrixView<float> logits) {
+    for (float& z : logits.row(0)) z = -std::numeric_limits<float>::infinity();
+  };
+  PlainAr plain{host};
+  const Error error = error_of([&] { static_cast<void>(plain.generate({.tokens = 3})); });
+  CHECK(error.code() == ErrorCode::empty_support);
+  CHECK(error.position() == 0);
+  CHECK(error.sequence() == 0);
+  host.spoil = [](MatrixView<float> logits) {
+    for (std::int64_t r = 0; r < logits.rows; ++r) {
+      for (float& z : logits.row(r)) z = -std::numeric_limits<float>::infinity();
+      logits.row(r)[3] = -1.0e30F;
+    }
+  };
+  CHECK(CoupledSjd<TableHost>{host}.generate({.tokens = 6}).tokens == std::vector<TokenId>(6, 3));
+}
+
+TEST_CASE("a decoder refuses options outside their range") {
+  TableHost host{{.vocab = 5, .posterior_mean = true}};
+  const auto schedule = [](KarrasSchedule s) { return s; };
+  check_invalid([&] { CoupledSjd<TableHost>{host, FixedWindow{.tokens = 0}}; });
+  check_invalid([&] { CoupledSjd<TableHost>{host, FixedWindow{.tokens = -3}}; });
+  for (const KarrasSchedule& bad :
+       {schedule({.levels = 0, .grid = 4}), schedule({.levels = 6, .grid = 4}),
+        schedule({.levels = 4, .grid = 4}), schedule({.grid = 0}), schedule({.rho_min = 0.0F}),
+        schedule({.rho_min = 3.0F, .rho_max = 2.0F}), schedule({.tokens_per_level = 0})}) {
+    check_invalid([&] { Sjd2<TableHost>{host, bad}; });
+  }
+  CoupledSjd<TableHost> decoder{host};
+  const auto refuse = [&](const Request& request) {
+    check_invalid([&] { static_cast<void>(decoder.generate(request)); });
+  };
+  refuse({.tokens = -1});
+  refuse({.tokens = 4, .sampling = {.temperature = -1.0F}});
+  refuse({.tokens = 4, .sampling = {.temperature = NAN}});
+  refuse({.tokens = 4, .sampling = {.top_k = -1}});
+  refuse({.tokens = 4, .sampling = {.top_p = 0.0F}});
+  refuse({.tokens = 4, .guidance = {NAN}});
+  refuse({.tokens = 4, .guidance = {INFINITY}});
+  CHECK(host.calls == 0);
+  check_invalid([&] { static_cast<void>(decoder.start(1, {.tokens = 4})); });
+  check_invalid([&] { static_cast<void>(decoder.start(-1, {.tokens = 4})); });
+}
+
+TEST_CASE("a bad request in a batch is refused before any work is done") {
+  TableHost host{{.vocab = 5}};
+  CoupledSjd<TableHost> decoder{host};
+  std::vector<Request> requests(3, Request{.tokens = 4});
+  requests[2].sampling.top_p = 2.0F;
+  check_invalid([&] { static_cast<void>(decoder.generate(requests)); });
+  CHECK(host.calls == 0);
+}
+
+TEST_CASE("a model without a sequence is refused") {
+  TableHost host{{.sequences = 0}};
+  check_invalid([&] { static_cast<void>(PlainAr{host}.generate(Request{.tokens = 4})); });
+}
+
+TEST_CASE("what the checkpoint was not trained on is refused") {
+  const auto refuse = [](const TableOptions& options, auto... policies) {
+    TableHost host{options};
+    const Error error = error_of([&] { SpeculativeJacobiDenoiser{host, policies...}; });
+    CHECK(error.code() == ErrorCode::contract);
+    return std::string{error.what()};
+  };
+  const TableOptions mean{.posterior_mean = true};
+  CHECK(refuse(mean, KarrasSchedule{}).find("grid 4") != std::string::npos);
+  refuse(mean, KarrasSchedule{.grid = 4, .rho_min = 0.5F, .rho_max = 2.5F});
+  refuse(mean, KarrasSchedule{.grid = 4, .rho_min = 0.25F, .rho_max = 2.0F});
+  refuse(mean, table_schedule(), RawNoise{});
+  refuse({.posterior_mean = false}, table_schedule());
+  refuse(mean, table_schedule(), PerTokenNormalization{});
+  refuse({.posterior_mean = true, .per_channel = false}, table_schedule());
+  CHECK(refuse({.grid = 0}, table_schedule()).find("NoNoise") != std::string::npos);
+  TableHost untrained{{.grid = 0}};
+  CHECK(CoupledSjd<TableHost>{untrained}.generate({.tokens = 3}).tokens.size() == 3);
+}
+
+}  // namespace sjd::test
