@@ -258,11 +258,16 @@ class SpeculativeJacobiDenoiser {
   void run_pass() {
     logits_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->vocab_size());
     embeddings_.upload();
+    ForwardPass<Memory> pass{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()};
+    if constexpr (Corrector::reads_hidden) {
+      hidden_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->hidden_dim());
+      pass.hidden = hidden_.on_model();
+    }
     const Stopwatch watch;
-    model_->forward(
-        ForwardPass<Memory>{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()});
+    model_->forward(pass);
     host_seconds_ += watch.seconds();
     logits_.download();
+    if constexpr (Corrector::reads_hidden) hidden_.download();
   }
 
   /// Computes the next state of live sequence s into scratch.

@@ -90,6 +90,11 @@ class LlamaEngine {
            count, logits, stride, false);
   }
 
+  /// Row `index` of the last run behind the final norm [hidden_size], once logits() has run over it.
+  [[nodiscard]] const float* normed(std::int64_t index) const {
+    return normed_.data() + index * config_.hidden_size;
+  }
+
  private:
   /// Query rows of one slot that one attention task takes, for one key-value head.
   struct AttentionTask {
