@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokens a pass, time and nats per token of every composition beside plain AR.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <sjd/core/stopwatch.hpp>
+#include <string>
+#include <vector>
+
+#include "bench_options.hpp"
+#include "exit_codes.hpp"
+#include "gallery.hpp"
+#include "machine.hpp"
+#include "measure.hpp"
+#include "png.hpp"
+#include "prompts.hpp"
+#include "table.hpp"
+
+namespace sjd::bench {
+namespace {
+
+std::vector<Group> measure_all(paint::Studio& studio, const BenchOptions& options,
+                               const std::vector<PromptEntry>& prompts) {
+  std::vector<Group> groups;
+  for (const double guidance : options.guidance) {
+    const std::vector<Cell> cells = plan_cells(options, studio, guidance);
+    groups.push_back({guidance, data_nats(studio, cells.front(), prompts),
+                      measure(studio, cells, prompts, options)});
+    fmt::print("{}", table_text(groups.back(), studio.tokens()));
+    std::fflush(stdout);
+  }
+  return groups;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  const BenchOptions options = parse_bench_options(arguments);
+  if (options.help) {
+    fmt::print("{}", bench_help());
+    return paint::exit_ok;
+  }
+  if (!options.json.empty()) paint::check_writable(options.json);
+  paint::watch_interrupts();
+  const Stopwatch clock;
+  paint::Studio studio{options.studio};
+  if (!options.gallery.empty()) {
+    make_gallery(studio, options);
+    return paint::exit_ok;
+  }
+  const std::vector<PromptEntry> prompts =
+      draw_prompts(studio, options.split, options.prompts, options.seed);
+  const Machine machine = describe_machine(studio);
+  fmt::print("{}", header_text(machine, options, studio, prompts.size()));
+  std::fflush(stdout);
+  const std::vector<Group> groups = measure_all(studio, options, prompts);
+  fmt::print("\n{:.0f} s; --help says what the columns mean\n", clock.seconds());
+  if (!options.json.empty()) {
+    const std::string text = json_text(machine, options, prompts, groups, studio.tokens());
+    paint::write_file(options.json,
+                      {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  }
+  return paint::exit_ok;
+}
+
+}  // namespace
+}  // namespace sjd::bench
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  return sjd::paint::guarded("bench", [&] { return sjd::bench::run(arguments); });
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "bench_options.hpp"
+#include "compositions.hpp"
+
+namespace sjd::bench {
+
+/// One row of a table: a composition with its numbers.
+struct Cell {
+  const paint::Composition* composition = nullptr;
+  paint::Plan plan;
+  double guidance = 1.0;
+  double temperature = 1.0;
+};
+
+/// The rows of the table of one guidance scale. The first one is plain AR; every other baseline
+/// that a row is compared with stands before it.
+[[nodiscard]] std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& studio,
+                                           double guidance);
+
+}  // namespace sjd::bench

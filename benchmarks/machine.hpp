@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "bench_options.hpp"
+
+namespace sjd::bench {
+
+/// What the numbers of a run depend on.
+struct Machine {
+  std::string processor;
+  int cores = 0;
+  int threads = 0;
+  std::string instructions;  ///< of the reference host
+  std::string compiler;
+  std::string version;  ///< of sjd
+};
+
+[[nodiscard]] Machine describe_machine(const paint::Studio& studio);
+
+}  // namespace sjd::bench

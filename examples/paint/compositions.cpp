@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "compositions.hpp"
+
+#include <algorithm>
+#include <array>
+#include <sjd/methods.hpp>
+#include <sjd/plain_ar.hpp>
+#include <utility>
+
+namespace sjd::paint {
+namespace {
+
+template <class Denoiser>
+class Erased final : public Decoder {
+ public:
+  template <class... Policies>
+  explicit Erased(Engine& engine, Policies... policies)
+      : denoiser_{engine, std::move(policies)...} {}
+
+  [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests,
+                                                       const OnIteration& on_iteration) override {
+    return denoiser_.generate(requests, on_iteration);
+  }
+
+ private:
+  Denoiser denoiser_;
+};
+
+/// The checkpoint's own schedule, read with K levels; the decoder refuses what does not fit.
+KarrasSchedule schedule_of(const NoiseContract& contract, const Plan& plan) {
+  return {.levels = plan.levels,
+          .grid = contract.grid,
+          .rho_min = contract.rho_min,
+          .rho_max = contract.rho_max,
+          .descent = plan.descent,
+          .tokens_per_level = plan.tokens_per_level};
+}
+
+template <class Sampler>
+std::unique_ptr<Decoder> make_plain(Engine& engine, const Plan&) {
+  return std::make_unique<Erased<PlainAr<Engine, Sampler>>>(engine, Sampler{});
+}
+
+template <class Method>
+std::unique_ptr<Decoder> make_clean(Engine& engine, const Plan& plan) {
+  return std::make_unique<Erased<Method>>(engine, FixedWindow{.tokens = plan.window});
+}
+
+template <template <class, class> class Method>
+std::unique_ptr<Decoder> make_noisy(Engine& engine, const Plan& plan) {
+  const NoiseContract contract = engine.noise_contract();
+  const FixedWindow window{.tokens = plan.window};
+  const KarrasSchedule schedule = schedule_of(contract, plan);
+  if (contract.posterior_mean) {
+    return std::make_unique<Erased<Method<Engine, PosteriorMean>>>(engine, window, schedule);
+  }
+  return std::make_unique<Erased<Method<Engine, RawNoise>>>(engine, window, schedule);
+}
+
+struct Names {
+  std::string_view name, decoder, coupling, baseline, summary;
+};
+
+template <class Sampler>
+constexpr Composition plain(Names n) {
+  return {n.name,     n.decoder,
+          n.coupling, n.baseline,
+          n.summary,  PlainAr<Engine, Sampler>::is_lossless,
+          true,       false,
+          false,      make_plain<Sampler>};
+}
+
+template <class Method>
+constexpr bool equals_ar = Method::is_lossless && !Method::Acceptance::needs_true_law;
+
+template <class Method>
+constexpr Composition clean(Names n) {
+  return {n.name,    n.decoder,           n.coupling,        n.baseline,
+          n.summary, Method::is_lossless, equals_ar<Method>, true,
+          false,     make_clean<Method>};
+}
+
+template <template <class, class> class Method>
+constexpr Composition noisy(Names n) {
+  using Known = Method<Engine, PosteriorMean>;
+  return {n.name,           n.decoder, n.coupling, n.baseline,        n.summary, Known::is_lossless,
+          equals_ar<Known>, true,      true,       make_noisy<Method>};
+}
+
+constexpr std::array table{
+    plain<SpeculativeAcceptance>({"ar", "ar", "none", "ar", "one token a pass"}),
+    plain<GumbelEquality>(
+        {"ar-gumbel", "ar", "gumbel", "ar-gumbel", "one token a pass, noise fixed per position"}),
+    plain<GreedyEquality>(
+        {"ar-greedy", "ar-greedy", "none", "ar-greedy", "one token a pass, always the likeliest"}),
+    clean<JacobiGreedy<Engine>>(
+        {"jacobi", "jacobi", "none", "ar-greedy", "Jacobi decoding of the greedy picture"}),
+    clean<CoupledSjd<Engine>>(
+        {"sjd-maximal", "sjd", "maximal", "ar", "SJD with maximally coupled drafts"}),
+    clean<Sjd<Engine>>({"sjd", "sjd", "none", "ar", "SJD, drafts redrawn in every pass"}),
+    clean<GumbelSjd<Engine>>(
+        {"sjd-gumbel", "sjd", "gumbel", "ar-gumbel", "SJD with noise fixed per position"}),
+    noisy<CoupledSjd2>(
+        {"sjd2-maximal", "sjd2", "maximal", "ar", "SJD2 with maximally coupled clean estimates"}),
+    noisy<Sjd2>({"sjd2", "sjd2", "none", "ar", "SJD2, clean estimates redrawn in every pass"}),
+    noisy<GumbelSjd2>(
+        {"sjd2-gumbel", "sjd2", "gumbel", "ar-gumbel", "SJD2 with noise fixed per position"}),
+    noisy<UngatedSjd2>({"sjd2-ungated", "sjd2-ungated", "none", "ar",
+                        "SJD2 that judges behind noisy rows, for comparison"}),
+};
+
+}  // namespace
+
+std::span<const Composition> compositions() {
+  return table;
+}
+
+const Composition* find_composition(std::string_view name) {
+  const auto found = std::find_if(table.begin(), table.end(),
+                                  [&](const Composition& entry) { return entry.name == name; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+const Composition* find_composition(std::string_view decoder, std::string_view coupling) {
+  const auto found = std::find_if(table.begin(), table.end(), [&](const Composition& entry) {
+    return entry.decoder == decoder && (coupling.empty() || entry.coupling == coupling);
+  });
+  return found == table.end() ? nullptr : &*found;
+}
+
+double pass_bound(const Composition& composition, const Plan& plan, std::int64_t tokens) {
+  if (!composition.uses_window) return 1.0;
+  const auto n = static_cast<double>(tokens);
+  const auto w = static_cast<double>(plan.window);
+  if (!composition.uses_noise) return w;
+  const auto k = static_cast<double>(plan.levels);
+  return n / (k + (n - k) * k / w);
+}
+
+}  // namespace sjd::paint

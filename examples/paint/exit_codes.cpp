@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exit_codes.hpp"
+
+#include <fmt/core.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <sjd/core/error.hpp>
+
+namespace sjd::paint {
+namespace {
+
+volatile std::sig_atomic_t interrupt_seen = 0;
+
+extern "C" void note_interrupt(int) {
+  interrupt_seen = 1;
+}
+
+int code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::invalid_argument:
+      return exit_usage;
+    case ErrorCode::invalid_logits:
+    case ErrorCode::empty_support:
+    case ErrorCode::contract:
+    case ErrorCode::bad_file:
+      return exit_data;
+    case ErrorCode::io:
+      return exit_io;
+  }
+  return exit_internal;
+}
+
+int complain(const char* program, const char* text, int code) {
+  fmt::print(stderr, "{}: {}\n", program, text);
+  return code;
+}
+
+}  // namespace
+
+void watch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = note_interrupt;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+void check_interrupt() {
+  if (interrupt_seen != 0) throw Interrupted{};
+}
+
+int guarded(const char* program, const std::function<int()>& body) {
+  try {
+    const int code = body();
+    if (std::fflush(stdout) != 0) {
+      return complain(program, "cannot write to standard output", exit_io);
+    }
+    return code;
+  } catch (const UsageError& error) {
+    return complain(program, error.what(), exit_usage);
+  } catch (const Interrupted& error) {
+    return complain(program, error.what(), exit_interrupted);
+  } catch (const Error& error) {
+    return complain(program, error.what(), code_of(error.code()));
+  } catch (const std::filesystem::filesystem_error& error) {
+    return complain(program, error.what(), exit_io);
+  } catch (const std::exception& error) {
+    return complain(program, error.what(), exit_internal);
+  }
+}
+
+}  // namespace sjd::paint

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compositions.hpp"
+#include "studio.hpp"
+
+namespace sjd::paint {
+
+/// The command line of paint.
+struct Options {
+  std::string prompt;
+  std::filesystem::path output;  ///< empty: the prompt's own name
+  std::int64_t count = 1;
+  std::uint64_t seed = 0;
+  std::string decoder{default_decoder};
+  std::string coupling;  ///< empty: the decoder's default
+  Plan plan;
+  double guidance = 3.0;
+  double temperature = 1.0;
+  std::int64_t top_k = 0;
+  double top_p = 1.0;
+  bool compare = false;
+  bool json = false;
+  bool preview = false;
+  bool verbose = false;
+  bool list_words = false;
+  bool help = false;
+  std::int64_t upscale = 4;
+  std::int64_t batch = 8;
+  std::filesystem::path trace;
+  StudioOptions studio;
+};
+
+/// Reads the command line; ranges that do not depend on the model are checked here.
+///
+/// errors  UsageError with one line that says the allowed range
+[[nodiscard]] Options parse_options(std::span<const std::string> arguments);
+
+/// Checks what depends on the model: window, levels, weights.
+///
+/// returns the composition that the options name
+/// errors  UsageError
+const Composition& check_against_model(const Options& options, const Studio& studio);
+
+/// What --help prints.
+[[nodiscard]] std::string help_text();
+
+/// The request of picture `sample` under these options.
+[[nodiscard]] Request request_of(const Options& options, const Engine::Prompt& words,
+                                 std::int64_t tokens, std::uint64_t sample);
+
+}  // namespace sjd::paint

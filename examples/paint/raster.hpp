@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace sjd::paint {
+
+/// One colour, 8 bits a channel.
+using Rgb = std::array<std::uint8_t, 3>;
+
+inline constexpr Rgb white{255, 255, 255};
+
+/// A picture in memory.
+struct Raster {
+  std::int64_t width = 0;
+  std::int64_t height = 0;
+  std::vector<std::uint8_t> rgb;  // [height, width, 3]
+
+  Raster() = default;
+  Raster(std::int64_t w, std::int64_t h, Rgb colour);
+
+  [[nodiscard]] Rgb at(std::int64_t x, std::int64_t y) const;
+  void set(std::int64_t x, std::int64_t y, Rgb colour);
+
+  /// Copies `other` so that its upper left corner lies at (x, y); what sticks out is cut off.
+  void paste(const Raster& other, std::int64_t x, std::int64_t y);
+};
+
+/// Every pixel as a square of factor x factor.
+[[nodiscard]] Raster upscale(const Raster& picture, std::int64_t factor);
+
+/// Pictures of one size, row by row in `columns` columns, on white with `gap` pixels between and
+/// around them; a single picture stays as it is.
+[[nodiscard]] Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns,
+                                   std::int64_t gap);
+
+/// Throws io if write_picture could not put a file there: a missing folder, a folder of that name,
+/// or a device, which must not be replaced.
+void check_writable(const std::filesystem::path& path);
+
+/// Writes a PNG that is whole or not there.
+///
+/// errors  io naming the file and the system's reason
+void write_picture(const std::filesystem::path& path, const Raster& picture);
+
+}  // namespace sjd::paint

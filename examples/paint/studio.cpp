@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "studio.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <sjd/core/error.hpp>
+#include <sjd/hosts/json.hpp>
+#include <sjd/hosts/safetensors.hpp>
+
+namespace sjd::paint {
+namespace {
+
+std::filesystem::path checked_directory(const std::filesystem::path& asked) {
+  const std::filesystem::path directory = asked.empty() ? find_model() : asked;
+  if (!std::filesystem::is_directory(directory)) {
+    throw Error{ErrorCode::io, directory.string() +
+                                   ": no model directory; --model DIR or SJD_MODEL names another"};
+  }
+  return directory;
+}
+
+Engine load_engine(const std::filesystem::path& directory, const StudioOptions& options,
+                   int threads) {
+  return Engine::load(directory, options.weights + ".safetensors",
+                      {.max_sequences = options.sequences, .threads = threads});
+}
+
+}  // namespace
+
+std::filesystem::path find_model() {
+  const char* named = std::getenv("SJD_MODEL");
+  if (named != nullptr && *named != '\0') return named;
+  return SJD_MODEL_DIRECTORY;
+}
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+Studio::Studio(const StudioOptions& options)
+    : directory_{checked_directory(options.model)},
+      threads_{options.threads > 0 ? options.threads : usable_cores()},
+      engine_{load_engine(directory_, options, threads_)},
+      tokenizer_{hosts::WordTokenizer::read(directory_ / "tokenizer.json")},
+      decoder_{hosts::PictureDecoder::read(directory_ / "decoder.safetensors")} {
+  const auto refuse = [&](const char* file, const char* reason) {
+    throw Error{ErrorCode::bad_file, (directory_ / file).string() + ": " + reason};
+  };
+  if (tokenizer_.size() > config().text_vocab_size) {
+    refuse("tokenizer.json", "has more words than config.json allows");
+  }
+  if (decoder_.vocab_size() != config().image_vocab_size) {
+    refuse("decoder.safetensors", "has another number of codes than config.json");
+  }
+}
+
+hosts::EncodedPrompt Studio::encode(std::string_view prompt) const {
+  return tokenizer_.encode(prompt, config().max_prompt_tokens);
+}
+
+std::vector<std::string> Studio::words() const {
+  constexpr std::size_t special = 3;  // <unused>, <image>, <unknown>
+  const auto json =
+      hosts::JsonField::read(directory_ / "tokenizer.json", {.bytes = std::int64_t{64} << 20});
+  std::vector<std::string> words;
+  for (const hosts::JsonField& item : json["words"].items()) words.push_back(item.text());
+  words.erase(words.begin(),
+              words.begin() + static_cast<std::ptrdiff_t>(std::min(special, words.size())));
+  return words;
+}
+
+std::vector<std::int32_t> Studio::level_counts() const {
+  std::vector<std::int32_t> counts{1};
+  const std::int32_t grid = config().noise.grid;
+  for (std::int32_t k = 2; k <= grid + 1; ++k) {
+    if (grid % (k - 1) == 0) counts.push_back(k);
+  }
+  return counts;
+}
+
+Raster Studio::picture(std::span<const TokenId> tokens) const {
+  const hosts::Picture decoded =
+      decoder_.decode(tokens, config().image_rows, config().image_columns);
+  Raster raster;
+  raster.width = decoded.width;
+  raster.height = decoded.height;
+  raster.rgb = decoded.bytes();
+  return raster;
+}
+
+std::vector<Raster> Studio::patches() const {
+  const std::int64_t side = hosts::PictureDecoder::patch_size;
+  const std::array<std::int64_t, 2> shape{decoder_.vocab_size(), side * side * 3};
+  const hosts::SafetensorsFile file{directory_ / "decoder.safetensors"};
+  const std::vector<float> codebook = file.read_floats("codebook", shape);
+  std::vector<Raster> patches(static_cast<std::size_t>(shape[0]), Raster{side, side, white});
+  for (std::size_t i = 0; i < codebook.size(); ++i) {
+    const auto each = static_cast<std::size_t>(shape[1]);
+    patches[i / each].rgb[i % each] =
+        static_cast<std::uint8_t>(std::lround(std::clamp(codebook[i], 0.0F, 1.0F) * 255.0F));
+  }
+  return patches;
+}
+
+}  // namespace sjd::paint

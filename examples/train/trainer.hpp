@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "dataset.hpp"
+#include "noise.hpp"
+#include "parameters.hpp"
+#include "transformer.hpp"
+
+namespace sjd::train {
+
+/// One training run. The schedule follows whichever of the two budgets is used up first; a resumed
+/// run may have others than it began with.
+struct TrainerOptions {
+  std::filesystem::path checkpoint;
+  double minutes = 60.0;
+  std::int64_t steps = 0;  ///< 0: no limit but the minutes
+  std::int64_t batch = 32;
+  std::int64_t micro_batch = 16;  ///< sequences that a worker runs at once
+  std::int64_t workers = 1;
+  double rate = 1.5e-3;
+  double final_rate = 1e-4;
+  std::int64_t warmup = 200;
+  double weight_decay = 0.1;
+  double dropout = 0.1;
+  double average_decay = 0.998;
+  double clip = 1.0;
+  std::uint64_t seed = 1;
+  CaptionOptions captions;
+  std::optional<training::SegmentOptions> segments;  ///< none: clean sequences only
+  Feed feed = Feed::posterior_mean;
+};
+
+/// What the progress line shows.
+struct TrainerState {
+  std::int64_t step = 0;
+  double seconds = 0.0;  ///< trained so far, earlier runs included
+  double loss = 0.0;     ///< mean of the sequences since the last report
+  double rate = 0.0;
+  double step_seconds = 0.0;
+  double fraction = 0.0;  ///< of the budget
+};
+
+/// Steps of data-parallel workers: threads of one arithmetic thread each, gradients summed in
+/// shared memory, every worker updating its own slice of the parameters.
+class Trainer {
+ public:
+  Trainer(const TrainerOptions& options, const Dataset& data, Weights& weights,
+          const NoiseFrontEnd* noise);
+  ~Trainer();
+
+  /// Called by the first worker between steps; returns false to end the run.
+  using Observer = std::function<bool(const TrainerState&)>;
+  void run(TrainerState& state, const Observer& observe);
+
+ private:
+  struct Shared;  // barrier and what crosses it
+
+  void work(std::int64_t worker, TrainerState& state, const Observer& observe);
+  void gradient_of_share(std::int64_t worker, std::int64_t step);
+  void reduce_slice(std::int64_t worker);
+  void update_slice(std::int64_t worker, const TrainerState& state);
+  void finish_step(double seconds, TrainerState& state, const Observer& observe);
+  [[nodiscard]] double fraction(const TrainerState& state) const;
+  [[nodiscard]] double learning_rate(const TrainerState& state) const;
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> slice(std::int64_t worker) const;
+
+  TrainerOptions options_;
+  const Dataset& data_;
+  Weights& weights_;
+  const NoiseFrontEnd* noise_;
+  std::vector<std::unique_ptr<Transformer>> models_;
+  std::vector<std::vector<float>> gradients_;  ///< [workers][table.count()]
+  std::vector<double> losses_, squares_;       ///< [workers]
+  std::unique_ptr<Shared> shared_;
+};
+
+/// Writes weights, averages, optimizer state and the counters; keeps the file that was there as
+/// `.previous`.
+void save_checkpoint(const std::filesystem::path& path, const Weights& weights,
+                     const TrainerState& state);
+/// Reads what save_checkpoint wrote.
+void load_checkpoint(const std::filesystem::path& path, Weights& weights, TrainerState& state);
+
+}  // namespace sjd::train

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# One function for each kind of test that is not plain Catch2.
+
+# Compilers that compile-time promises are checked with: the one in use, and clang++ where it exists.
+find_program(SJD_CLANGXX NAMES clang++ clang++-14)
+set(sjd_compilers "${CMAKE_CXX_COMPILER}")
+if(SJD_CLANGXX AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  list(APPEND sjd_compilers "${SJD_CLANGXX}")
+endif()
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  find_program(SJD_GXX g++)
+  if(SJD_GXX)
+    list(APPEND sjd_compilers "${SJD_GXX}")
+  endif()
+endif()
+
+# An executable of Catch2 cases; every case is one ctest test.
+function(sjd_add_catch_tests name)
+  sjd_add_program(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE sjd_catch_main)
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 600)
+endfunction()
+
+# Files that must not compile, and whose first error line must hold the text they name.
+function(sjd_add_compile_checks)
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/compile_fail/*.cpp")
+  foreach(compiler IN LISTS sjd_compilers)
+    get_filename_component(compiler_name "${compiler}" NAME)
+    foreach(source IN LISTS sources)
+      get_filename_component(name "${source}" NAME_WE)
+      add_test(NAME "compile_fail: ${name} (${compiler_name})"
+               COMMAND "${CMAKE_COMMAND}" -DCOMPILER=${compiler} -DSOURCE=${source}
+                       -DINCLUDE=${PROJECT_SOURCE_DIR}/include -P
+                       "${PROJECT_SOURCE_DIR}/tests/compile_fail/check.cmake")
+    endforeach()
+  endforeach()
+endfunction()
+
+# Every public header compiles alone, twice in one unit, without a warning.
+function(sjd_add_header_checks)
+  file(GLOB_RECURSE headers RELATIVE "${PROJECT_SOURCE_DIR}/include" CONFIGURE_DEPENDS
+       "${PROJECT_SOURCE_DIR}/include/sjd/*.hpp")
+  foreach(header IN LISTS headers)
+    string(MAKE_C_IDENTIFIER "${header}" unit)
+    set(source "${CMAKE_CURRENT_BINARY_DIR}/headers/${unit}.cpp")
+    file(CONFIGURE OUTPUT "${source}" CONTENT "#include \"@header@\"\n#include \"@header@\"\n" @ONLY)
+    foreach(compiler IN LISTS sjd_compilers)
+      get_filename_component(compiler_name "${compiler}" NAME)
+      add_test(NAME "header: ${header} (${compiler_name})"
+               COMMAND "${compiler}" -std=c++20 -fsyntax-only -Wall -Wextra -Wpedantic -Wconversion
+                       -Wsign-conversion -Wshadow -Werror -I "${PROJECT_SOURCE_DIR}/include"
+                       "${source}")
+    endforeach()
+  endforeach()
+endfunction()
+
+# The same seeded decodes under other flags must give the same digest.
+function(sjd_add_digest_tests)
+  set(digests "")
+  foreach(flags IN ITEMS "-O0" "-O3" "-O3 -march=native" "-O2 -ffp-contract=fast -march=native")
+    string(MAKE_C_IDENTIFIER "digest${flags}" name)
+    add_executable(${name} digest/digest.cpp)
+    separate_arguments(options UNIX_COMMAND "${flags}")
+    target_compile_options(${name} PRIVATE ${options})
+    target_link_libraries(${name} PRIVATE sjd::sjd)
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+    list(APPEND digests "$<TARGET_FILE:${name}>")
+  endforeach()
+  add_test(NAME "digest: one decode, four builds"
+           COMMAND "${CMAKE_COMMAND}" "-DPROGRAMS=${digests}"
+                   "-DEXPECTED=${PROJECT_SOURCE_DIR}/tests/digest/expected.txt" -P
+                   "${PROJECT_SOURCE_DIR}/tests/digest/compare.cmake")
+endfunction()
+
+# A project that finds the installed package, and one that adds this tree.
+function(sjd_add_consumer_tests)
+  foreach(kind IN ITEMS find_package add_subdirectory)
+    add_test(NAME "consumer: ${kind}"
+             COMMAND "${CMAKE_COMMAND}" -DKIND=${kind} "-DSJD_SOURCE=${PROJECT_SOURCE_DIR}"
+                     "-DSJD_BINARY=${PROJECT_BINARY_DIR}" "-DCXX=${CMAKE_CXX_COMPILER}"
+                     "-DVERSION=${PROJECT_VERSION}"
+                     "-DWORK=${CMAKE_CURRENT_BINARY_DIR}/consumer_${kind}" -P
+                     "${PROJECT_SOURCE_DIR}/tests/consumer/check.cmake")
+  endforeach()
+endfunction()
+
+# The examples run and print what they promise.
+function(sjd_add_example_tests)
+  add_test(NAME "example: 01_minimal" COMMAND 01_minimal)
+  set_tests_properties(
+    "example: 01_minimal"
+    PROPERTIES PASS_REGULAR_EXPRESSION
+               "plain AR +256 tokens in 255 forward passes.*SJD +256 tokens.*coupled SJD +256 tokens")
+  add_test(NAME "example: 02_own_policy" COMMAND 02_own_policy)
+  set_tests_properties("example: 02_own_policy" PROPERTIES
+                       PASS_REGULAR_EXPRESSION "512 tokens in [12][0-9][0-9] forward.*lossless")
+  add_test(NAME "example: 03_own_engine" COMMAND 03_own_engine)
+  set_tests_properties("example: 03_own_engine" PROPERTIES
+                       PASS_REGULAR_EXPRESSION "6 pictures, [3-9].*equal to plain AR")
+endfunction()

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "sjd/cpu/rows.hpp"
+#include "sjd/cpu/verify.hpp"
+#include "sjd/policies/acceptance.hpp"
+#include "sjd/policies/refinement.hpp"
+#include "support/enumerate.hpp"
+
+/// Rules that were published or shipped and are wrong. Each must be caught by the enumeration.
+namespace sjd::test {
+
+/// Maximal coupling that forgets to move q to the law of the refreshed token when it kept it.
+struct StaleLawCoupling {
+  using role = role::refinement;
+  static constexpr bool tracks_true_law = false;
+
+  template <RandomGate Gate>
+  void refresh(Gate& gate, DrawKey key, Slot& slot, const TokenLaw& target) const {
+    const TokenId before = slot.token;
+    const TokenLaw stale = slot.law;
+    MaximalCoupling{}.refresh(gate, key, slot, target);
+    if (before >= 0 && slot.token == before) slot.law = stale;
+  }
+};
+
+/// Keeps a draft that the new law likes and then calls that law its own (SJD++ as published).
+struct ConfidentKeep {
+  using role = role::refinement;
+  static constexpr bool tracks_true_law = false;
+
+  template <RandomGate Gate>
+  void refresh(Gate& gate, DrawKey key, Slot& slot, const TokenLaw& target) const {
+    const MassRatio ratio = mass_ratio(target, slot.law, slot.has_token() ? slot.token : 0);
+    const bool keep = slot.has_token() && 2 * ratio.target > ratio.draft;
+    if (!keep) FreshRedraw{}.refresh(gate, key, slot, target);
+    slot.law = target;
+  }
+};
+
+/// Draws from the target instead of from the residual after a rejection.
+struct TargetRedraw : detail::RatioTest {
+  using role = role::acceptance;
+  static constexpr bool is_lossless = false;
+  static constexpr bool clean_prefix_only = true;
+  static constexpr bool needs_true_law = true;
+
+  template <RandomGate Gate>
+  [[nodiscard]] TokenId recover(Gate& gate, DrawKey key, const Slot&,
+                                const TokenLaw& target) const {
+    return bonus(gate, key, target);
+  }
+};
+
+/// Accepts every draft.
+struct AcceptAll : detail::RatioTest {
+  using role = role::acceptance;
+  static constexpr bool is_lossless = false;
+  static constexpr bool clean_prefix_only = true;
+  static constexpr bool needs_true_law = true;
+
+  template <RandomGate Gate>
+  [[nodiscard]] bool accept(Gate&, DrawKey, const Slot&, const TokenLaw&) const {
+    return true;
+  }
+};
+
+/// SJD with fresh drafts in which a mate of the batch may cut the commit short: what was accepted
+/// beyond the cut keeps its old law and is tested again. With `cut` off it is plain SJD.
+///
+/// Has just what enumerate_decoder asks for. The mate commits 1 token or as many as it can, with
+/// equal probability.
+class BatchMinimumSjd {
+ public:
+  BatchMinimumSjd(TableHost& host, Enumeration& all, std::int64_t window, bool cut)
+      : host_{&host}, all_{&all}, window_{window}, cut_{cut} {}
+
+  [[nodiscard]] TableHost& model() { return *host_; }
+
+  DecoderState start(std::int32_t sequence, const GenerationRequest<TablePrompt>& request) {
+    DecoderState state;
+    state.total = request.tokens;
+    logits_.resize(static_cast<std::size_t>(host_->vocab_size()));
+    host_->prefill(sequence, request.prompt, {logits_.data(), 1, host_->vocab_size()});
+    EnumeratingGate gate{*all_};
+    state.tokens.push_back(gate.categorical({}, law_of_row(0)));
+    fill(state);
+    return state;
+  }
+
+  void step(std::span<DecoderState> states) {
+    DecoderState& state = states.front();
+    EnumeratingGate gate{*all_};
+    const std::vector<TokenLaw> laws = run_pass(state);
+    cpu::Verdict verdict = cpu::verify(SpeculativeAcceptance{}, gate, state, 1, laws);
+    const std::int64_t accepted = verdict.accepted;
+    if (cut_ && accepted > 0 && gate.bernoulli({}, 1, 2)) {
+      verdict.accepted = 1;
+      verdict.token = -1;
+    }
+    const auto taken = static_cast<std::size_t>(verdict.committed());
+    for (std::int64_t i = 0; i < verdict.accepted; ++i) {
+      state.tokens.push_back(state.window[static_cast<std::size_t>(i)].token);
+    }
+    if (verdict.token >= 0) state.tokens.push_back(verdict.token);
+    // Drafts accepted beyond the cut keep token and law; everything behind them is redrawn.
+    const auto redrawn = std::max(taken, static_cast<std::size_t>(accepted));
+    for (std::size_t i = redrawn; i < state.window.size(); ++i) {
+      FreshRedraw{}.refresh(gate, {}, state.window[i], laws[i]);
+    }
+    state.window.erase(state.window.begin(),
+                       state.window.begin() +
+                           static_cast<std::ptrdiff_t>(std::min(taken, state.window.size())));
+    fill(state);
+  }
+
+ private:
+  TokenLaw law_of_row(std::size_t row) {
+    TokenLaw law;
+    const std::int64_t vocab = host_->vocab_size();
+    const MatrixView<const float> one{logits_.data() + static_cast<std::int64_t>(row) * vocab, 1,
+                                      vocab};
+    pipeline_.law(one, {}, NoGrammar{}, {}, 0, 0, law);
+    return law;
+  }
+
+  std::vector<TokenLaw> run_pass(const DecoderState& state) {
+    std::vector<InputRow> rows;
+    rows.push_back({.position = state.committed() - 1, .token = state.tokens.back()});
+    for (const Slot& slot : state.window) {
+      rows.push_back({.position = rows.back().position + 1, .token = slot.token});
+    }
+    const KeepLength keep{0, 0, state.committed() - 1};
+    logits_.resize(rows.size() * static_cast<std::size_t>(host_->vocab_size()));
+    host_->forward({{&keep, 1},
+                    rows,
+                    {},
+                    {logits_.data(), static_cast<std::int64_t>(rows.size()), host_->vocab_size()}});
+    std::vector<TokenLaw> laws;
+    for (std::size_t j = 0; j < rows.size(); ++j) laws.push_back(law_of_row(j));
+    return laws;
+  }
+
+  void fill(DecoderState& state) {
+    const std::int64_t slots = std::min(window_, state.total - state.committed()) - 1;
+    while (static_cast<std::int64_t>(state.window.size()) < slots) {
+      Slot slot;
+      slot.law = TokenLaw::uniform(host_->vocab_size());
+      slot.token = EnumeratingGate{*all_}.categorical({}, slot.law);
+      state.window.push_back(slot);
+    }
+  }
+
+  TableHost* host_;
+  Enumeration* all_;
+  std::int64_t window_;
+  bool cut_;
+  std::vector<float> logits_;
+  cpu::RowPipeline pipeline_;
+};
+
+}  // namespace sjd::test

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The production gate: Philox known answers, exact scaling, endpoints, laws of its draws.
+#include <cmath>
+#include <set>
+
+#include "sjd/core/random.hpp"
+#include "support/catch.hpp"
+#include "support/scripted_gate.hpp"
+
+namespace sjd::test {
+namespace {
+
+using Block = std::array<std::uint32_t, 4>;
+
+/// floor(a * b / 2^128) by 32-bit long multiplication.
+uint128 slow_scale(uint128 a, uint128 b) {
+  std::array<std::uint64_t, 9> digits{};
+  for (std::size_t i = 0; i < 4; ++i) {
+    std::uint64_t carry = 0;
+    const auto x = static_cast<std::uint32_t>(a >> (32 * i));
+    for (std::size_t j = 0; j < 4; ++j) {
+      const auto y = static_cast<std::uint32_t>(b >> (32 * j));
+      const std::uint64_t sum = std::uint64_t{x} * y + digits[i + j] + carry;
+      digits[i + j] = sum & 0xFFFFFFFFU;
+      carry = sum >> 32;
+    }
+    digits[i + 4] += carry;
+  }
+  uint128 high = 0;
+  for (std::size_t i = 8; i-- > 4;) high = (high << 32) | digits[i];
+  return high;
+}
+
+/// Worst absolute difference of counts from expectation, in standard deviations.
+template <class Draw>
+double worst_deviation(const TokenLaw& law, int draws, Draw&& draw) {
+  std::vector<int> counts(64, 0);
+  for (int i = 0; i < draws; ++i) counts[static_cast<std::size_t>(draw(i))] += 1;
+  double worst = 0.0;
+  for (std::size_t v = 0; v < counts.size(); ++v) {
+    const double p = static_cast<double>(law.mass(static_cast<TokenId>(v))) /
+                     static_cast<double>(law.sum());
+    if (p == 0.0) {
+      CHECK(counts[v] == 0);
+      continue;
+    }
+    worst = std::max(worst, std::fabs(counts[v] - draws * p) / std::sqrt(draws * p * (1 - p)));
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
+  CHECK(philox4x32({0, 0, 0, 0}, {0, 0}) ==
+        Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  CHECK(philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}) ==
+        Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
+        Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("scale_to is the high half of the product") {
+  const PhiloxGate gate{1, 2};
+  for (std::int64_t i = 0; i < 20000; ++i) {
+    const uint128 a = gate.bits({i, 0, Purpose::target});
+    const uint128 b = gate.bits({i, 1, Purpose::target}) >> (i % 128);
+    REQUIRE(scale_to(a, b) == slow_scale(a, b));
+  }
+  CHECK(scale_to(largest_bits, 7) == 6);
+  CHECK(scale_to(0, largest_bits) == 0);
+  CHECK(scale_to(largest_bits, largest_bits) == largest_bits - 1);
+}
+
+TEST_CASE("a probability of 0 never happens, one of 1 always does") {
+  for (const uint128 bits : {uint128{0}, uint128{1}, largest_bits}) {
+    ScriptedGate gate{{bits, bits, bits, bits}};
+    CHECK_FALSE(gate.bernoulli({}, 0, 5));
+    CHECK(gate.bernoulli({}, 5, 5));
+    CHECK(gate.bernoulli({}, 9, 5));
+    const TokenLaw law = law_of({0, 3, 0, 4, 0});
+    const TokenId token = gate.categorical({}, law);
+    CHECK(law.mass(token) > 0);
+  }
+  const PhiloxGate gate{3, 4};
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    CHECK_FALSE(gate.bernoulli({i, 0, Purpose::accept}, 0, 1));
+    CHECK(gate.bernoulli({i, 0, Purpose::accept}, 1, 1));
+  }
+}
+
+TEST_CASE("draws of the production gate follow their laws") {
+  const PhiloxGate gate{11, 0};
+  const TokenLaw law = law_of({1U << 31, 1U << 28, 0, 1U << 30, 5, 1U << 24, 3U << 29});
+  constexpr int draws = 400000;
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          return gate.categorical({i, 0, Purpose::target}, law);
+        }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) { return gate.quantile(i, law); }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) { return gate.gumbel(i, law); }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          const std::vector<uint128> weights{uint128{1} << 97, uint128{1} << 94, 0,
+                                             uint128{1} << 96, 5, uint128{1} << 90,
+                                             uint128{3} << 95};
+          return gate.weighted({i, 0, Purpose::residual}, weights);
+        }) < 5.5);
+  CHECK(worst_deviation(TokenLaw::uniform(64), draws, [&](int i) {
+          return gate.categorical({i, 1, Purpose::entry}, TokenLaw::uniform(64));
+        }) < 5.5);
+}
+
+TEST_CASE("shared noise does not depend on the iteration, Gumbel noise not on the support") {
+  const PhiloxGate gate{5, 6};
+  for (std::int64_t position = 0; position < 500; ++position) {
+    const TokenLaw whole = law_of({9, 8, 7, 6, 5, 4, 3, 2});
+    const TokenId winner = gate.gumbel(position, whole);
+    // Dropping a loser cannot change the winner of a race.
+    std::vector<std::uint32_t> masses{9, 8, 7, 6, 5, 4, 3, 2};
+    masses[static_cast<std::size_t>((winner + 1) % 8)] = 0;
+    CHECK(gate.gumbel(position, law_of(masses)) == winner);
+    CHECK(gate.gumbel(position, TokenLaw::point(3)) == 3);
+    CHECK(gate.quantile(position, TokenLaw::point(3)) == 3);
+  }
+}
+
+TEST_CASE("Gaussian draws are standard and independent across keys") {
+  const PhiloxGate gate{8, 1};
+  std::vector<float> values(10);
+  double sum = 0.0, square = 0.0, fourth = 0.0;
+  constexpr int keys = 40000;
+  for (int i = 0; i < keys; ++i) {
+    gate.gaussian({i, 0, Purpose::noise}, values);
+    for (const float x : values) {
+      sum += x;
+      square += double{x} * x;
+      fourth += double{x} * x * x * x;
+    }
+  }
+  const double n = 10.0 * keys;
+  CHECK(std::fabs(sum / n) < 5.5 / std::sqrt(n));
+  CHECK(std::fabs(square / n - 1.0) < 5.5 * std::sqrt(2.0 / n));
+  CHECK(std::fabs(fourth / n - 3.0) < 5.5 * std::sqrt(96.0 / n));
+  std::vector<float> shorter(3);
+  gate.gaussian({7, 0, Purpose::noise}, values);
+  gate.gaussian({7, 0, Purpose::noise}, shorter);
+  CHECK(std::equal(shorter.begin(), shorter.end(), values.begin()));
+}
+
+TEST_CASE("seed and sample both enter the key") {
+  std::set<std::uint64_t> keys;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    for (std::uint64_t sample = 0; sample < 300; ++sample) keys.insert(mix_key(seed, sample));
+  }
+  CHECK(keys.size() == 300 * 300);
+}
+
+}  // namespace sjd::test
