@@ -190,6 +190,8 @@ class SpeculativeJacobiDenoiser {
 
   /// Seconds spent in Model::prefill and Model::forward since the denoiser was built.
   [[nodiscard]] double host_seconds() const { return host_seconds_; }
+  /// Seconds spent in the corrector since the denoiser was built; no part of host_seconds().
+  [[nodiscard]] double corrector_seconds() const { return corrector_seconds_; }
   [[nodiscard]] Model& model() { return *model_; }
 
  private:
@@ -288,7 +290,7 @@ class SpeculativeJacobiDenoiser {
     next.iteration = iteration;
     detail::count(verdicts_[s], state, block.count * block.branches, next.statistics);
     const std::int64_t committed = state.committed() + verdicts_[s].committed();
-    guide_hidden_rows(block, state.guidance);
+    begin_correction(block, state.guidance, verdicts_[s].committed());
     cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
                  model_->vocab_size(), next,
                  [&](std::int64_t index, std::int64_t shift, const DecoderState& now,
@@ -296,16 +298,21 @@ class SpeculativeJacobiDenoiser {
   }
 
   /// Guidance of the hidden rows of one sequence: the head behind them is linear.
-  void guide_hidden_rows(const cpu::SequenceRows& block, std::span<const float> scales) {
+  void begin_correction(const cpu::SequenceRows& block, std::span<const float> scales,
+                        std::int64_t shift) {
     if constexpr (Corrector::reads_hidden) {
-      const auto dim = static_cast<std::size_t>(model_->hidden_dim());
-      guided_hidden_.resize(static_cast<std::size_t>(block.count) * dim);
+      const Stopwatch watch;
+      const std::int64_t dim = model_->hidden_dim();
+      guided_hidden_.resize(static_cast<std::size_t>(block.count * dim));
+      const MatrixView<float> guided{guided_hidden_.data(), block.count, dim};
       cpu::SequenceRows rows = block;
       rows.logits = hidden_.host();
-      for (std::int64_t j = 0; j < block.count; ++j) {
-        guide(rows.row(j), scales,
-              std::span{guided_hidden_}.subspan(static_cast<std::size_t>(j) * dim, dim));
+      const std::int64_t end = std::min(block.count - 1, shift + corrector_.depth);
+      for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
+      if constexpr (requires { corrector_.begin(*model_, guided, shift, end); }) {
+        if (shift < end) corrector_.begin(*model_, guided, shift, end);
       }
+      corrector_seconds_ += watch.seconds();
     }
   }
 
@@ -322,7 +329,12 @@ class SpeculativeJacobiDenoiser {
       rows_.corrected_law(
           block.row(index), before.guidance, grammar_, before.sampling, before.sequence,
           context.position(), inout_law,
-          [&](std::span<float> logits) { return corrector_.correct(*model_, context, logits); });
+          [&](std::span<float> logits) {
+            const Stopwatch watch;
+            const bool corrected = corrector_.correct(*model_, context, logits);
+            corrector_seconds_ += watch.seconds();
+            return corrected;
+          });
     }
   }
 
@@ -343,6 +355,7 @@ class SpeculativeJacobiDenoiser {
   detail::StagedBuffer<Model> hidden_;      // [rows, hidden_dim], empty without a corrector
   cpu::RowPipeline rows_;
   double host_seconds_ = 0.0;
+  double corrector_seconds_ = 0.0;
 
   std::vector<DecoderState*> live_;        // [live]
   std::vector<InputRow> input_rows_;       // [rows]

@@ -111,7 +111,7 @@ concept has_hidden_dim = requires(const M& m) {
   { m.hidden_dim() } -> std::convertible_to<std::int64_t>;
 };
 template <class M>
-concept has_corrector_head = requires(const M& m) {
+concept has_corrector_head = requires(M& m) {
   m.corrector_head();
 };
 template <class M>

@@ -31,10 +31,11 @@ class CorrectionContext {
   /// Guided hidden rows of this sequence [rows, hidden_dim]; only rows 0 .. row() may be read.
   [[nodiscard]] MatrixView<const float> hidden() const { return hidden_; }
 
-  /// The token `offset` >= 1 positions to the left as it stands now; -1 outside the picture.
+  /// The token `offset` >= 1 positions to the left as it stands now; -1 outside the picture and for
+  /// whatever is not to the left.
   [[nodiscard]] TokenId now(std::int64_t offset) const {
     const Position at = position() - offset;
-    if (at < 0) return -1;
+    if (at < 0 || offset < 1) return -1;
     if (at < now_->committed()) return now_->tokens[static_cast<std::size_t>(at)];
     return now_->window[static_cast<std::size_t>(at - before_->committed())].token;
   }
@@ -42,7 +43,7 @@ class CorrectionContext {
   /// The token that the last pass was fed there; -1 outside the picture or where it was fed noise.
   [[nodiscard]] TokenId before(std::int64_t offset) const {
     const Position at = position() - offset;
-    if (at < 0) return -1;
+    if (at < 0 || offset < 1) return -1;
     if (at < before_->committed()) return before_->tokens[static_cast<std::size_t>(at)];
     const Slot& slot = before_->window[static_cast<std::size_t>(at - before_->committed())];
     return slot.level == 0 ? slot.token : -1;
@@ -95,6 +96,12 @@ struct HeadCorrector {
   static constexpr bool reads_hidden = true;
 
   std::int64_t depth = 32;  ///< drafts behind the tip that may be redrawn
+
+  template <class Model>
+  void begin(Model& model, MatrixView<const float> hidden, std::int64_t first,
+             std::int64_t end) const {
+    model.corrector_head().begin(hidden, first, end);
+  }
 
   template <class Model>
   [[nodiscard]] bool correct(Model& model, const CorrectionContext& context,
