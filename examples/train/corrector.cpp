@@ -30,9 +30,10 @@ struct Settings {
   std::string weights;
   fs::path output;
   fs::path init;
+  fs::path traces;
   std::int64_t rounds = 4;
   double seconds = 0.0;
-  double trace_share = 0.35;
+  double trace_share = 0.5;
   std::int64_t window = 48;
   std::int64_t width = 256;
   std::int64_t batch = 256;
@@ -48,9 +49,10 @@ Settings read_settings(std::span<char* const> args) {
                               {"weights", "sjd2.safetensors"},
                               {"output", "corrector.safetensors"},
                               {"init", "none"},
+                              {"traces", "none"},
                               {"rounds", "4"},
                               {"minutes", "12"},
-                              {"trace-share", "0.35"},
+                              {"trace-share", "0.5"},
                               {"window", "48"},
                               {"width", "256"},
                               {"batch", "256"},
@@ -63,6 +65,7 @@ Settings read_settings(std::span<char* const> args) {
   s.weights = options.text("weights");
   s.output = s.model / options.text("output");
   s.init = options.text("init");
+  s.traces = options.text("traces");
   s.rounds = std::max<std::int64_t>(options.count("rounds"), 1);
   s.seconds = 60.0 * std::stod(options.text("minutes"));
   s.trace_share = std::stod(options.text("trace-share"));
@@ -122,6 +125,8 @@ class Session {
   void gather_round(std::int64_t round, double seconds, std::int64_t workers);
   void fit_round(std::int64_t round, double seconds);
   void begin_fit();
+  void keep_traces() const;
+  void find_traces();
   void print_score(const char* when);
   void save(std::int64_t round);
   [[nodiscard]] double seconds_left() const { return settings_.seconds - watch_.seconds(); }
@@ -149,12 +154,12 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
   hosts::LlamaHost host = hosts::LlamaHost::load(
       settings_.model, settings_.weights,
       {.corrector = with_head ? settings_.output.filename().string() : std::string{}});
-  const TraceOptions options{
-      .seed = settings_.seed,
-      .first_picture = static_cast<std::uint64_t>(round * 64 + worker) << 20U,
-      .seconds = seconds,
-      .window = settings_.window,
-      .depth = with_head ? TraceModel::farthest : 0};
+  const TraceOptions options{.seed = settings_.seed,
+                             .first_picture = static_cast<std::uint64_t>(round * 64 + worker)
+                                              << 20U,
+                             .seconds = seconds,
+                             .window = settings_.window,
+                             .depth = with_head ? TraceModel::farthest : 0};
   found.pictures =
       collect_traces(host, prompts_, options, found.train, found.held_out, found.yields);
   return found;
@@ -185,17 +190,35 @@ void Session::gather_round(std::int64_t round, double seconds, std::int64_t work
   for (auto& part : parts) take(part.get());
   std::printf("round %lld: %lld training rows, %lld held out, %llu pictures so far\n",
               static_cast<long long>(round), static_cast<long long>(train_.rows()),
-              static_cast<long long>(held_out_.rows()),
-              static_cast<unsigned long long>(pictures_));
+              static_cast<long long>(held_out_.rows()), static_cast<unsigned long long>(pictures_));
   std::fflush(stdout);
 }
 
 void Session::begin_fit() {
+  {
+    const hosts::LlamaHost host = hosts::LlamaHost::load(settings_.model, settings_.weights);
+    fit_.use_embeddings(host.embedding_table());
+  }
   if (settings_.init == "none") {
     fit_.initialize(settings_.seed, train_);
   } else {
     fit_.load(load_safetensors(settings_.init));
   }
+}
+
+void Session::keep_traces() const {
+  if (settings_.traces == "none") return;
+  std::ofstream file{settings_.traces, std::ios::binary};
+  train_.save(file);
+  held_out_.save(file);
+  if (!file) throw std::runtime_error(settings_.traces.string() + ": cannot be written");
+}
+
+void Session::find_traces() {
+  std::ifstream file{settings_.traces, std::ios::binary};
+  if (!file) return;
+  train_.load(file);
+  held_out_.load(file);
 }
 
 void Session::print_score(const char* when) {
@@ -236,11 +259,11 @@ void Session::fit_round(std::int64_t round, double seconds) {
     ++steps_;
     ++count;
     if (now - reported < 20.0) continue;
-    std::printf("  round %lld/%lld step %lld  variation %.4f  rate %.1e  %.0f steps/s  %.0f s left\n",
-                static_cast<long long>(round), static_cast<long long>(settings_.rounds),
-                static_cast<long long>(steps_), variation / static_cast<double>(count),
-                static_cast<double>(rate), static_cast<double>(count) / (now - reported),
-                seconds_left());
+    std::printf(
+        "  round %lld/%lld step %lld  variation %.4f  rate %.1e  %.0f steps/s  %.0f s left\n",
+        static_cast<long long>(round), static_cast<long long>(settings_.rounds),
+        static_cast<long long>(steps_), variation / static_cast<double>(count),
+        static_cast<double>(rate), static_cast<double>(count) / (now - reported), seconds_left());
     std::fflush(stdout);
     variation = 0.0;
     count = 0;
@@ -256,8 +279,8 @@ void Session::save(std::int64_t round) {
         << "Corrector head of `" << settings_.weights << "`, trained by `train corrector` for "
         << round << " rounds of traces and fitting: " << pictures_ << " training pictures, "
         << train_.rows() << " rows, " << steps_ << " steps of batch " << settings_.batch
-        << ", width " << settings_.width << ", seed " << settings_.seed << ", " << std::lround(watch_.seconds())
-        << " s on " << settings_.workers << " worker(s)"
+        << ", width " << settings_.width << ", seed " << settings_.seed << ", "
+        << std::lround(watch_.seconds()) << " s on " << settings_.workers << " worker(s)"
         << (settings_.init == "none" ? std::string{}
                                      : ", started from the head of an earlier checkpoint")
         << ".\n\n```\n"
@@ -267,11 +290,13 @@ void Session::save(std::int64_t round) {
 void Session::run() {
   // Two workers or more: the others gather the next round while one fits. One: in turns.
   const bool overlapped = settings_.workers > 1;
+  find_traces();
   for (std::int64_t round = 1; round <= settings_.rounds; ++round) {
     const double share = seconds_left() / static_cast<double>(settings_.rounds - round + 1);
     double fit_seconds = share;
     if (round == 1 || !overlapped) {
       gather_round(round, settings_.trace_share * share, settings_.workers);
+      keep_traces();
       fit_seconds *= 1.0 - settings_.trace_share;
     }
     if (round == 1) begin_fit();

@@ -67,6 +67,7 @@ CorrectorFit::CorrectorFit(CorrectorShape shape, std::int64_t batch)
       batch_{batch},
       input_{shape_.width, 2 * shape_.hidden_dim},
       inner_{shape_.width, shape_.width},
+      projection_{shape_.width, shape_.looked_up()},
       output_{shape_.vocab, shape_.width},
       table_{shape_.table_rows(), shape_.width},
       bias_(size_of(shape_.width)),
@@ -76,6 +77,8 @@ CorrectorFit::CorrectorFit(CorrectorShape shape, std::int64_t batch)
       table_gradient_(table_.weight.size()),
       last_used_(size_of(shape_.table_rows()), -1),
       rows_(size_of(batch * shape_.rows_per_example())),
+      embedding_(size_of((shape_.vocab + 1) * shape_.hidden_dim)),
+      looked_up_(size_of(batch * shape_.looked_up())),
       hidden_(size_of(batch * 2 * shape_.hidden_dim)),
       x_(size_of(batch * shape_.width)),
       y_(x_.size()),
@@ -85,6 +88,23 @@ CorrectorFit::CorrectorFit(CorrectorShape shape, std::int64_t batch)
       u_(x_.size()),
       v_(x_.size()),
       scratch_(size_of(shape_.vocab)) {}
+
+void CorrectorFit::use_embeddings(MatrixView<const float> table) {
+  for (std::int64_t j = 0; j < table.columns; ++j) {
+    double mean = 0.0;
+    double squares = 0.0;
+    for (std::int64_t v = 0; v < table.rows; ++v) {
+      const double value = table.row(v)[size_of(j)];
+      mean += value / static_cast<double>(table.rows);
+      squares += value * value / static_cast<double>(table.rows);
+    }
+    const double scale = 1.0 / std::sqrt(std::max(squares - mean * mean, 1e-12));
+    for (std::int64_t v = 0; v < table.rows; ++v) {
+      const double value = (double{table.row(v)[size_of(j)]} - mean) * scale;
+      embedding_[size_of(v * table.columns + j)] = narrow(static_cast<float>(value));
+    }
+  }
+}
 
 void CorrectorFit::initialize(std::uint64_t seed, const CorrectorTraces& traces) {
   std::mt19937_64 random{seed};
@@ -97,7 +117,8 @@ void CorrectorFit::initialize(std::uint64_t seed, const CorrectorTraces& traces)
   const auto root = [](std::int64_t n) { return std::sqrt(static_cast<float>(n)); };
   fill_normal(random, 1.0F / (rms * root(2 * shape_.hidden_dim)), input_.weight);
   fill_normal(random, 1.0F / root(shape_.width), inner_.weight);
-  fill_normal(random, 0.3F, table_.weight);
+  fill_normal(random, 0.3F / root(shape_.hidden_dim), projection_.weight);
+  projection_.refresh();
   input_.refresh();
   inner_.refresh();
 }
@@ -121,9 +142,29 @@ void CorrectorFit::load(const TensorMap& tensors) {
   output_.refresh();
 }
 
+std::vector<float> CorrectorFit::folded_tables() const {
+  std::vector<float> folded = table_.weight;
+  const std::int64_t dim = shape_.hidden_dim;
+  for (std::int64_t part = 0; part < 2 * shape_.count(); ++part) {
+    const std::int64_t n = part / 2;  // now and before of neighbour n stand side by side
+    const std::int64_t begin = (part % 2 == 0 ? 0 : shape_.before_begin()) + n * (shape_.vocab + 1);
+    for (std::int64_t v = 0; v < shape_.vocab; ++v) {
+      const Bf16* e = embedding_.data() + v * dim;
+      for (std::int64_t j = 0; j < shape_.width; ++j) {
+        const Bf16* p = projection_.rounded.data() + j * shape_.looked_up() + part * dim;
+        float sum = 0.0F;
+        for (std::int64_t k = 0; k < dim; ++k) sum += widen(p[k]) * widen(e[k]);
+        folded[size_of((begin + v) * shape_.width + j)] += sum;
+      }
+    }
+  }
+  return folded;
+}
+
 TensorMap CorrectorFit::tensors() const {
   const std::int64_t width = shape_.width;
-  const float* table = table_.weight.data();
+  const std::vector<float> folded = folded_tables();
+  const float* table = folded.data();
   auto* offsets = const_cast<std::int32_t*>(shape_.neighbours.data());
   auto* bias = const_cast<float*>(bias_.data());
   const std::vector<std::int64_t> lookup{shape_.count(), shape_.vocab + 1, width};
@@ -164,18 +205,37 @@ void CorrectorFit::gather(const CorrectorTraces& traces, std::span<const std::in
       *row++ = static_cast<std::int32_t>(shape_.before_begin() + n * (shape_.vocab + 1) + before);
       *row++ = now == before ? -1 : static_cast<std::int32_t>(shape_.changed_begin() + n);
     }
-    const std::int64_t step = std::min<std::int64_t>(traces.distance[size_of(from)],
-                                                     shape_.distances);
+    const std::int64_t step =
+        std::min<std::int64_t>(traces.distance[size_of(from)], shape_.distances);
     *row++ = static_cast<std::int32_t>(shape_.distance_begin() + step - 1);
   }
 }
 
+/// Fills looked_up_ from the table rows of gather().
+void CorrectorFit::gather_embeddings(std::int64_t examples) {
+  const std::int64_t dim = shape_.hidden_dim;
+  Bf16* out = looked_up_.data();
+  for (std::int64_t e = 0; e < examples; ++e) {
+    const std::int32_t* row = rows_.data() + e * shape_.rows_per_example();
+    for (std::int64_t n = 0; n < shape_.count(); ++n, row += 3) {
+      const std::int64_t now = row[0] - n * (shape_.vocab + 1);
+      const std::int64_t before = row[1] - shape_.before_begin() - n * (shape_.vocab + 1);
+      out = std::copy_n(embedding_.data() + now * dim, dim, out);
+      out = std::copy_n(embedding_.data() + before * dim, dim, out);
+    }
+  }
+}
+
 void CorrectorFit::forward(std::int64_t examples) {
+  gather_embeddings(examples);
   const std::int64_t width = shape_.width;
   const TableRows rows{rows_.data(), shape_.rows_per_example()};
   const torch::Tensor sum = at::mm(view(hidden_, examples, 2 * shape_.hidden_dim),
                                    view(input_.rounded, width, 2 * shape_.hidden_dim).t());
-  add_tables(bits(sum), table_.weight.data(), rows, examples, width, u_.data(), x_.data());
+  const torch::Tensor tokens = at::mm(view(looked_up_, examples, shape_.looked_up()),
+                                      view(projection_.rounded, width, shape_.looked_up()).t());
+  add_tables(bits(sum), bits(tokens), table_.weight.data(), rows, examples, width, u_.data(),
+             x_.data());
   const torch::Tensor inner =
       at::mm(view(x_, examples, width), view(inner_.rounded, width, width).t());
   residual(bits(inner), bias_.data(), u_.data(), examples, width, v_.data(), y_.data());
@@ -230,6 +290,7 @@ double CorrectorFit::step(const CorrectorTraces& traces, std::span<const std::in
   };
   update(output_, view(change_, examples, shape_.vocab), view(y_, examples, width));
   update(inner_, view(dinner_, examples, width), view(x_, examples, width));
+  update(projection_, view(dsum_, examples, width), view(looked_up_, examples, shape_.looked_up()));
   update(input_, view(dsum_, examples, width), view(hidden_, examples, 2 * shape_.hidden_dim));
   adam_row(adam, width, bias_gradient_.data(), bias_.data(), bias_first_.data(),
            bias_second_.data());
@@ -250,6 +311,30 @@ void CorrectorFit::update_table(const AdamStep& adam, std::int64_t examples) {
   }
 }
 
+void CorrectorFit::add_score(const CorrectorTraces& traces, std::span<const std::int64_t> chosen,
+                             CorrectorScore& score, double& total) {
+  for (std::size_t e = 0; e < chosen.size(); ++e) {
+    const std::int16_t* logits = traces.logits.data() + chosen[e] * shape_.vocab;
+    const Bf16* target = traces.target.data() + chosen[e] * shape_.vocab;
+    Bf16* change = change_.data() + e * size_of(shape_.vocab);
+    const std::size_t distance = traces.distance[size_of(chosen[e])];
+    const double weight = slot_weight(static_cast<std::int64_t>(distance));
+    const auto variation = [&] {
+      return double{
+          law_loss(logits, target, shape_.vocab, 0.0F, 0.0F, change, scratch_.data()).variation};
+    };
+    const double with = variation();
+    std::fill_n(change, shape_.vocab, Bf16{0});
+    const double without = variation();
+    score.with[distance] += with;
+    score.without[distance] += without;
+    score.rows[distance] += 1;
+    score.with[0] += weight * with;
+    score.without[0] += weight * without;
+    total += weight;
+  }
+}
+
 CorrectorScore CorrectorFit::score(const CorrectorTraces& traces, std::int64_t most_rows) {
   const at::NoGradGuard no_autograd;
   constexpr std::size_t size = TraceModel::farthest + 1;
@@ -260,36 +345,16 @@ CorrectorScore CorrectorFit::score(const CorrectorTraces& traces, std::int64_t m
   const std::int64_t stride = std::max<std::int64_t>(1, traces.rows() / most_rows);
   for (std::int64_t begin = 0; begin < traces.rows(); begin += batch_ * stride) {
     chosen.clear();
-    for (std::int64_t row = begin; row < traces.rows() && row < begin + batch_ * stride;
-         row += stride) {
-      chosen.push_back(row);
-    }
+    const std::int64_t end = std::min(traces.rows(), begin + batch_ * stride);
+    for (std::int64_t row = begin; row < end; row += stride) chosen.push_back(row);
     gather(traces, chosen);
     forward(static_cast<std::int64_t>(chosen.size()));
-    for (std::size_t e = 0; e < chosen.size(); ++e) {
-      const std::int16_t* logits = traces.logits.data() + chosen[e] * shape_.vocab;
-      const Bf16* target = traces.target.data() + chosen[e] * shape_.vocab;
-      Bf16* change = change_.data() + e * size_of(shape_.vocab);
-      const std::size_t distance = traces.distance[size_of(chosen[e])];
-      const double weight = slot_weight(static_cast<std::int64_t>(distance));
-      const double with =
-          law_loss(logits, target, shape_.vocab, 0.0F, 0.0F, change, scratch_.data()).variation;
-      std::fill_n(change, shape_.vocab, Bf16{0});
-      const double without =
-          law_loss(logits, target, shape_.vocab, 0.0F, 0.0F, change, scratch_.data()).variation;
-      score.with[distance] += with;
-      score.without[distance] += without;
-      score.rows[distance] += 1;
-      score.with[0] += weight * with;
-      score.without[0] += weight * without;
-      score.rows[0] += 1;
-      total += weight;
-    }
+    add_score(traces, chosen, score, total);
   }
   for (std::size_t d = 0; d < size; ++d) {
     const double count = d == 0 ? total : static_cast<double>(score.rows[d]);
-    score.with[d] /= std::max(count, 1.0);
-    score.without[d] /= std::max(count, 1.0);
+    score.with[d] /= std::max(count, 1e-9);
+    score.without[d] /= std::max(count, 1e-9);
   }
   return score;
 }

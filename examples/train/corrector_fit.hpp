@@ -26,6 +26,8 @@ struct CorrectorShape {
   [[nodiscard]] std::int64_t table_rows() const { return distance_begin() + distances; }
   /// Table rows that one example adds up at most.
   [[nodiscard]] std::int64_t rows_per_example() const { return 3 * count() + 1; }
+  /// Columns of the projection of embeddings: now and before of every neighbour.
+  [[nodiscard]] std::int64_t looked_up() const { return 2 * count() * hidden_dim; }
 };
 
 /// How well a head, and no head, guess the law of the next pass: mean total variation by distance.
@@ -40,6 +42,9 @@ class CorrectorFit {
  public:
   CorrectorFit(CorrectorShape shape, std::int64_t batch);
 
+  /// Tokens are looked up in tables and, through a projection that is folded into them on export,
+  /// by their embeddings [vocab, hidden_dim]: a rare token then learns from those like it.
+  void use_embeddings(MatrixView<const float> table);
   /// Random weights; the output starts at zero, so that the head begins by changing nothing.
   void initialize(std::uint64_t seed, const CorrectorTraces& traces);
   void load(const TensorMap& tensors);
@@ -69,10 +74,14 @@ class CorrectorFit {
   };
 
   void gather(const CorrectorTraces& traces, std::span<const std::int64_t> chosen);
+  void gather_embeddings(std::int64_t examples);
   void forward(std::int64_t examples);
   double losses(const CorrectorTraces& traces, std::span<const std::int64_t> chosen);
   void backward(std::int64_t examples);
   void update_table(const AdamStep& adam, std::int64_t examples);
+  [[nodiscard]] std::vector<float> folded_tables() const;
+  void add_score(const CorrectorTraces& traces, std::span<const std::int64_t> chosen,
+                 CorrectorScore& score, double& total);
   [[nodiscard]] torch::Tensor view(std::vector<Bf16>& values, std::int64_t rows,
                                    std::int64_t columns) const;
 
@@ -81,6 +90,7 @@ class CorrectorFit {
   std::int64_t steps_ = 0;
   Matrix input_;
   Matrix inner_;
+  Matrix projection_;  // [width, looked_up]
   Matrix output_;
   Matrix table_;             // [table_rows, width]; one optimizer step a row that was used
   std::vector<float> bias_;  // [width]
@@ -90,6 +100,8 @@ class CorrectorFit {
   std::vector<float> table_gradient_;
   std::vector<std::int32_t> last_used_;  // [table_rows], step of the last update
   std::vector<std::int32_t> rows_;       // [batch, rows_per_example]
+  std::vector<Bf16> embedding_;          // [vocab + 1, hidden_dim], normalised; the last row is 0
+  std::vector<Bf16> looked_up_;          // [batch, looked_up]
   std::vector<Bf16> hidden_;             // [batch, 2 hidden_dim]
   std::vector<Bf16> x_;                  // [batch, width]
   std::vector<Bf16> y_;                  // [batch, width]

@@ -21,12 +21,13 @@ inline float silu_slope(float x) {
 
 }  // namespace
 
-void add_tables(const Bf16* product, const float* table, TableRows rows, std::int64_t examples,
-                std::int64_t width, float* u, Bf16* x_rounded) {
+void add_tables(const Bf16* product, const Bf16* tokens, const float* table, TableRows rows,
+                std::int64_t examples, std::int64_t width, float* u, Bf16* x_rounded) {
   for (std::int64_t e = 0; e < examples; ++e) {
     float* __restrict sum = u + e * width;
     const Bf16* __restrict in = product + e * width;
-    for (std::int64_t j = 0; j < width; ++j) sum[j] = widen(in[j]);
+    const Bf16* __restrict more = tokens + e * width;
+    for (std::int64_t j = 0; j < width; ++j) sum[j] = widen(in[j]) + widen(more[j]);
     for (std::int64_t k = 0; k < rows.stride; ++k) {
       const std::int64_t row = rows.rows[e * rows.stride + k];
       if (row < 0) continue;

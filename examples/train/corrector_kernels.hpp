@@ -15,11 +15,11 @@ struct TableRows {
   std::int64_t stride = 0;
 };
 
-/// u = product + sum of table rows; x = silu(u).
+/// u = product + tokens + sum of table rows; x = silu(u).
 ///
-/// shapes  product, x_rounded [examples, width]; u [examples, width]
-void add_tables(const Bf16* product, const float* table, TableRows rows, std::int64_t examples,
-                std::int64_t width, float* u, Bf16* x_rounded);
+/// shapes  product, tokens, x_rounded [examples, width]; u [examples, width]
+void add_tables(const Bf16* product, const Bf16* tokens, const float* table, TableRows rows,
+                std::int64_t examples, std::int64_t width, float* u, Bf16* x_rounded);
 
 /// v = product + bias; y = silu(u) + silu(v).
 void residual(const Bf16* product, const float* bias, const float* u, std::int64_t examples,

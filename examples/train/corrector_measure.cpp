@@ -21,10 +21,8 @@ Requests requests_of(const std::vector<LlamaHost::Prompt>& prompts, std::size_t 
                      float guidance, std::int64_t tokens) {
   Requests requests;
   for (std::size_t i = 0; i < count; ++i) {
-    Requests::value_type request{.prompt = prompts[i * prompts.size() / count],
-                                 .tokens = tokens,
-                                 .seed = 5,
-                                 .sample = i};
+    Requests::value_type request{
+        .prompt = prompts[i * prompts.size() / count], .tokens = tokens, .seed = 5, .sample = i};
     if (guidance > 0.0F) request.guidance = {guidance};
     requests.push_back(request);
   }
@@ -50,13 +48,14 @@ void measure(const char* name, LlamaHost& host, const Requests& requests, std::i
   const double mean = sum / n;
   const double error = std::sqrt(std::max(squares / n - mean * mean, 0.0) / n);
   const double tau = static_cast<double>(requests.front().tokens) / mean;
-  std::printf("%-8s W%-3lld D%-3lld cfg %.1f  %6.2f +- %.2f tokens/forward  host %5.1f ms  "
-              "head %5.1f ms (%4.1f %%)  all %6.1f ms a picture\n",
-              name, static_cast<long long>(window), static_cast<long long>(depth),
-              requests.front().guidance.empty() ? 0.0 : static_cast<double>(requests.front().guidance[0]),
-              tau, tau * error / mean, 1e3 * decoder.host_seconds() / n,
-              1e3 * decoder.corrector_seconds() / n,
-              100.0 * decoder.corrector_seconds() / decoder.host_seconds(), 1e3 * seconds / n);
+  std::printf(
+      "%-8s W%-3lld D%-3lld cfg %.1f  %6.2f +- %.2f tokens/forward  host %5.1f ms  "
+      "head %5.1f ms (%4.1f %%)  all %6.1f ms a picture\n",
+      name, static_cast<long long>(window), static_cast<long long>(depth),
+      requests.front().guidance.empty() ? 0.0 : static_cast<double>(requests.front().guidance[0]),
+      tau, tau * error / mean, 1e3 * decoder.host_seconds() / n,
+      1e3 * decoder.corrector_seconds() / n,
+      100.0 * decoder.corrector_seconds() / decoder.host_seconds(), 1e3 * seconds / n);
   std::fflush(stdout);
 }
 

@@ -19,6 +19,24 @@ void extend(std::vector<T>& all, const std::vector<T>& more) {
   all.insert(all.end(), more.begin(), more.end());
 }
 
+template <class T>
+void write_vector(std::ostream& out, const std::vector<T>& values) {
+  const std::uint64_t count = values.size();
+  out.write(reinterpret_cast<const char*>(&count), sizeof count);
+  out.write(reinterpret_cast<const char*>(values.data()),
+            static_cast<std::streamsize>(count * sizeof(T)));
+}
+
+template <class T>
+void read_vector(std::istream& in, std::vector<T>& values) {
+  std::uint64_t count = 0;
+  in.read(reinterpret_cast<char*>(&count), sizeof count);
+  if (!in || count > (std::uint64_t{1} << 36U)) throw std::runtime_error("broken traces");
+  values.resize(count);
+  in.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(count * sizeof(T)));
+  if (!in) throw std::runtime_error("broken traces");
+}
+
 /// What one picture is decoded with, drawn from its number.
 struct Recipe {
   std::size_t prompt = 0;
@@ -66,6 +84,32 @@ void CorrectorTraces::append(const CorrectorTraces& other) {
   extend(now, other.now);
   extend(before, other.before);
   extend(distance, other.distance);
+}
+
+void CorrectorTraces::save(std::ostream& out) const {
+  write_vector(out, neighbours);
+  write_vector(out, hidden);
+  write_vector(out, logits);
+  write_vector(out, target);
+  write_vector(out, now);
+  write_vector(out, before);
+  write_vector(out, distance);
+}
+
+void CorrectorTraces::load(std::istream& in) {
+  const std::vector<std::int32_t> wanted = neighbours;
+  read_vector(in, neighbours);
+  read_vector(in, hidden);
+  read_vector(in, logits);
+  read_vector(in, target);
+  read_vector(in, now);
+  read_vector(in, before);
+  read_vector(in, distance);
+  const auto count = static_cast<std::size_t>(rows());
+  if (neighbours != wanted || hidden.size() != 2 * count * static_cast<std::size_t>(hidden_dim) ||
+      logits.size() != count * static_cast<std::size_t>(vocab)) {
+    throw std::runtime_error("the traces are those of another model");
+  }
 }
 
 void TraceModel::record(CorrectorTraces& traces, std::span<const float> guidance) {
@@ -176,12 +220,11 @@ std::uint64_t collect_traces(hosts::LlamaHost& host,
   std::uint64_t picture = options.first_picture;
   for (; watch.seconds() < options.seconds; ++picture) {
     const Recipe recipe = recipe_of(options.seed, picture, prompts.size());
-    model.record(picture % 16 == 15 ? held_out : train, recipe.guidance);
-    GenerationRequest<hosts::LlamaHost::Prompt> request{
-        .prompt = prompts[recipe.prompt],
-        .tokens = host.config().image_tokens(),
-        .seed = options.seed,
-        .sample = picture};
+    model.record(picture % 8 == 7 ? held_out : train, recipe.guidance);
+    GenerationRequest<hosts::LlamaHost::Prompt> request{.prompt = prompts[recipe.prompt],
+                                                        .tokens = host.config().image_tokens(),
+                                                        .seed = options.seed,
+                                                        .sample = picture};
     request.guidance = recipe.guidance;
     request.sampling.temperature = recipe.temperature;
     const GenerationResult result = recipe.noise ? sjd2.generate(request) : sjd.generate(request);

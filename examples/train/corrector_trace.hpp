@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,17 +23,22 @@ struct CorrectorTraces {
   std::int64_t vocab = 0;
   std::vector<std::int32_t> neighbours;  // [N], offsets to the left
 
-  std::vector<Bf16> hidden;          // [rows, 2 hidden_dim]: the guided rows that predicted the left
-                                     // neighbour and the draft in the first pass
-  std::vector<std::int16_t> logits;  // [rows, vocab]: guided logits of the first pass, in logit_step
-  std::vector<Bf16> target;          // [rows, vocab]: law of the second pass at temperature 1
-  std::vector<std::int16_t> now;     // [rows, N], vocab = no token
-  std::vector<std::int16_t> before;  // [rows, N]
+  std::vector<Bf16> hidden;  // [rows, 2 hidden_dim]: the guided rows that predicted the left
+                             // neighbour and the draft in the first pass
+  std::vector<std::int16_t>
+      logits;                     // [rows, vocab]: guided logits of the first pass, in logit_step
+  std::vector<Bf16> target;       // [rows, vocab]: law of the second pass at temperature 1
+  std::vector<std::int16_t> now;  // [rows, N], vocab = no token
+  std::vector<std::int16_t> before;    // [rows, N]
   std::vector<std::uint8_t> distance;  // [rows], from the tip of the second pass, 1 = behind it
 
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(distance.size()); }
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(neighbours.size()); }
   void append(const CorrectorTraces& other);
+
+  /// Raw vectors, for a run that continues on this machine; load() refuses another shape.
+  void save(std::ostream& out) const;
+  void load(std::istream& in);
 };
 
 /// The reference host, writing traces of the decoder that runs on it, one sequence at a time.
@@ -62,10 +68,10 @@ class TraceModel {
  private:
   /// One pass, as far as the next one needs it.
   struct Pass {
-    Position first = -1;              // the tip; -1 = none yet
-    std::vector<std::int32_t> fed;    // [rows], vocab = noise
-    std::vector<float> logits;        // [rows, vocab], guided
-    std::vector<float> hidden;        // [rows, hidden_dim], guided
+    Position first = -1;            // the tip; -1 = none yet
+    std::vector<std::int32_t> fed;  // [rows], vocab = noise
+    std::vector<float> logits;      // [rows, vocab], guided
+    std::vector<float> hidden;      // [rows, hidden_dim], guided
 
     [[nodiscard]] Position end() const { return first + static_cast<Position>(fed.size()); }
   };
@@ -87,7 +93,8 @@ class TraceModel {
 /// How one round of traces is made.
 struct TraceOptions {
   std::uint64_t seed = 1;
-  std::uint64_t first_picture = 0;  ///< picture number; decides prompt, guidance, noise, temperature
+  std::uint64_t first_picture =
+      0;  ///< picture number; decides prompt, guidance, noise, temperature
   double seconds = 60.0;
   std::int64_t window = 48;
   std::int64_t depth = 0;  ///< of the head that is in the loop; 0 = none
@@ -100,7 +107,7 @@ struct TraceYield {
   std::int64_t passes = 0;
 };
 
-/// Decodes training prompts until the time is over; every sixteenth picture goes to `held_out`.
+/// Decodes training prompts until the time is over; every eighth picture goes to `held_out`.
 ///
 /// returns  the number of pictures; yields are added to
 std::uint64_t collect_traces(hosts::LlamaHost& host,
@@ -109,7 +116,7 @@ std::uint64_t collect_traces(hosts::LlamaHost& host,
                              CorrectorTraces& held_out, std::vector<TraceYield>& yields);
 
 /// The prompts of one list of a model directory ("train", "new_combinations") as word ids.
-[[nodiscard]] std::vector<hosts::LlamaHost::Prompt> read_prompts(
-    const std::filesystem::path& model, const std::string& list);
+[[nodiscard]] std::vector<hosts::LlamaHost::Prompt> read_prompts(const std::filesystem::path& model,
+                                                                 const std::string& list);
 
 }  // namespace sjd::train
