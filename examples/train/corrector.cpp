@@ -41,6 +41,8 @@ struct Settings {
   float final_rate = 1e-4F;
   std::uint64_t seed = 1;
   std::int64_t workers = 1;
+  std::int64_t steps = 0;  // of each fit; 0 = as many as fit into the time
+  CorrectorRegularization regularization;
 };
 
 Settings read_settings(std::span<char* const> args) {
@@ -59,6 +61,10 @@ Settings read_settings(std::span<char* const> args) {
                               {"rate", "2e-3"},
                               {"final-rate", "1e-4"},
                               {"seed", "1"},
+                              {"steps", "0"},
+                              {"dropout", "0.1"},
+                              {"decay", "0.05"},
+                              {"lookup", "1"},
                               {"workers", "1"}}};
   Settings s;
   s.model = options.text("model");
@@ -76,6 +82,9 @@ Settings read_settings(std::span<char* const> args) {
   s.final_rate = std::stof(options.text("final-rate"));
   s.seed = static_cast<std::uint64_t>(options.count("seed"));
   s.workers = std::max<std::int64_t>(options.count("workers"), 1);
+  s.steps = options.count("steps");
+  s.regularization = {std::stof(options.text("dropout")), std::stof(options.text("decay")),
+                      options.count("lookup") != 0};
   return s;
 }
 
@@ -92,7 +101,7 @@ class Session {
       : settings_{std::move(settings)},
         config_{hosts::read_llama_config(settings_.model / "config.json")},
         prompts_{read_prompts(settings_.model, "train")},
-        fit_{shape(), settings_.batch},
+        fit_{shape(), settings_.regularization, settings_.batch},
         random_{settings_.seed} {
     clear(train_);
     clear(held_out_);
@@ -247,8 +256,12 @@ void Session::fit_round(std::int64_t round, double seconds) {
   double variation = 0.0;
   double reported = 0.0;
   std::int64_t count = 0;
-  for (double now = 0.0; now < seconds; now = watch.seconds()) {
-    const auto done = static_cast<float>(now / seconds);
+  const std::int64_t begin = steps_;
+  for (double now = 0.0; settings_.steps > 0 ? steps_ - begin < settings_.steps : now < seconds;
+       now = watch.seconds()) {
+    const double done_steps = static_cast<double>(steps_ - begin) /
+                              static_cast<double>(std::max<std::int64_t>(settings_.steps, 1));
+    const auto done = static_cast<float>(settings_.steps > 0 ? done_steps : now / seconds);
     const float warm = std::min(1.0F, static_cast<float>(steps_ + 1) / 100.0F);
     const float rate = warm * (lowest + 0.5F * (settings_.rate - lowest) *
                                             (1.0F + std::cos(std::numbers::pi_v<float> * done)));
@@ -295,8 +308,10 @@ void Session::run() {
     const double share = seconds_left() / static_cast<double>(settings_.rounds - round + 1);
     double fit_seconds = share;
     if (round == 1 || !overlapped) {
-      gather_round(round, settings_.trace_share * share, settings_.workers);
-      keep_traces();
+      if (settings_.trace_share > 0.0) {
+        gather_round(round, settings_.trace_share * share, settings_.workers);
+        keep_traces();
+      }
       fit_seconds *= 1.0 - settings_.trace_share;
     }
     if (round == 1) begin_fit();

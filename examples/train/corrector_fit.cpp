@@ -19,7 +19,6 @@ namespace sjd::train {
 namespace {
 
 constexpr float entropy_share = 0.3F;
-constexpr float weight_decay = 0.01F;
 
 std::size_t size_of(std::int64_t count) {
   return static_cast<std::size_t>(count);
@@ -62,8 +61,10 @@ void CorrectorFit::Matrix::refresh() {
   round_to_bf16(weight, rounded);
 }
 
-CorrectorFit::CorrectorFit(CorrectorShape shape, std::int64_t batch)
+CorrectorFit::CorrectorFit(CorrectorShape shape, CorrectorRegularization regularization,
+                           std::int64_t batch)
     : shape_{std::move(shape)},
+      regularization_{regularization},
       batch_{batch},
       input_{shape_.width, 2 * shape_.hidden_dim},
       inner_{shape_.width, shape_.width},
@@ -117,7 +118,11 @@ void CorrectorFit::initialize(std::uint64_t seed, const CorrectorTraces& traces)
   const auto root = [](std::int64_t n) { return std::sqrt(static_cast<float>(n)); };
   fill_normal(random, 1.0F / (rms * root(2 * shape_.hidden_dim)), input_.weight);
   fill_normal(random, 1.0F / root(shape_.width), inner_.weight);
-  fill_normal(random, 0.3F / root(shape_.hidden_dim), projection_.weight);
+  if (regularization_.lookup) {
+    fill_normal(random, 0.3F / root(shape_.hidden_dim), projection_.weight);
+  } else {
+    fill_normal(random, 0.3F, table_.weight);
+  }
   projection_.refresh();
   input_.refresh();
   inner_.refresh();
@@ -226,8 +231,8 @@ void CorrectorFit::gather_embeddings(std::int64_t examples) {
   }
 }
 
-void CorrectorFit::forward(std::int64_t examples) {
-  gather_embeddings(examples);
+void CorrectorFit::forward(std::int64_t examples, Dropout dropout) {
+  if (regularization_.lookup) gather_embeddings(examples);
   const std::int64_t width = shape_.width;
   const TableRows rows{rows_.data(), shape_.rows_per_example()};
   const torch::Tensor sum = at::mm(view(hidden_, examples, 2 * shape_.hidden_dim),
@@ -239,6 +244,7 @@ void CorrectorFit::forward(std::int64_t examples) {
   const torch::Tensor inner =
       at::mm(view(x_, examples, width), view(inner_.rounded, width, width).t());
   residual(bits(inner), bias_.data(), u_.data(), examples, width, v_.data(), y_.data());
+  drop(dropout, y_);
   const torch::Tensor change =
       at::mm(view(y_, examples, width), view(output_.rounded, shape_.vocab, width).t());
   std::memcpy(change_.data(), bits(change), size_of(examples * shape_.vocab) * sizeof(Bf16));
@@ -259,10 +265,11 @@ double CorrectorFit::losses(const CorrectorTraces& traces, std::span<const std::
   return variation;
 }
 
-void CorrectorFit::backward(std::int64_t examples) {
+void CorrectorFit::backward(std::int64_t examples, Dropout dropout) {
   const std::int64_t width = shape_.width;
   const torch::Tensor change = view(change_, examples, shape_.vocab);
   const torch::Tensor dy = at::mm(change, view(output_.rounded, shape_.vocab, width));
+  drop(dropout, {static_cast<Bf16*>(dy.data_ptr()), size_of(examples * width)});
   residual_backward(bits(dy), v_.data(), examples, width, dinner_.data(), bias_gradient_.data());
   const torch::Tensor dx =
       at::mm(view(dinner_, examples, width), view(inner_.rounded, width, width));
@@ -275,18 +282,20 @@ double CorrectorFit::step(const CorrectorTraces& traces, std::span<const std::in
   const at::NoGradGuard no_autograd;
   const auto examples = static_cast<std::int64_t>(chosen.size());
   const std::int64_t width = shape_.width;
-  gather(traces, chosen);
-  forward(examples);
-  const double variation = losses(traces, chosen);
-  backward(examples);
   steps_ += 1;
+  const Dropout dropout{regularization_.dropout, static_cast<std::uint32_t>(steps_) * 0x27d4eb2fU};
+  gather(traces, chosen);
+  forward(examples, dropout);
+  const double variation = losses(traces, chosen);
+  backward(examples, dropout);
   AdamStep adam{.rate = rate, .beta2 = 0.99F, .epsilon = 1e-12F};
   adam.correction1 = 1.0F - std::pow(adam.beta1, static_cast<float>(steps_));
   adam.correction2 = 1.0F - std::pow(adam.beta2, static_cast<float>(steps_));
   const auto update = [&](Matrix& matrix, const torch::Tensor& dy, const torch::Tensor& x) {
     const torch::Tensor gradient = at::mm(dy.t(), x);
-    adam_rounded(adam, weight_decay, gradient.numel(), bits(gradient), matrix.weight.data(),
-                 matrix.first.data(), matrix.second.data(), matrix.rounded.data());
+    adam_rounded(adam, regularization_.decay, gradient.numel(), bits(gradient),
+                 matrix.weight.data(), matrix.first.data(), matrix.second.data(),
+                 matrix.rounded.data());
   };
   update(output_, view(change_, examples, shape_.vocab), view(y_, examples, width));
   update(inner_, view(dinner_, examples, width), view(x_, examples, width));
@@ -348,7 +357,7 @@ CorrectorScore CorrectorFit::score(const CorrectorTraces& traces, std::int64_t m
     const std::int64_t end = std::min(traces.rows(), begin + batch_ * stride);
     for (std::int64_t row = begin; row < end; row += stride) chosen.push_back(row);
     gather(traces, chosen);
-    forward(static_cast<std::int64_t>(chosen.size()));
+    forward(static_cast<std::int64_t>(chosen.size()), {});
     add_score(traces, chosen, score, total);
   }
   for (std::size_t d = 0; d < size; ++d) {

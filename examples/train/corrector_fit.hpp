@@ -30,6 +30,13 @@ struct CorrectorShape {
   [[nodiscard]] std::int64_t looked_up() const { return 2 * count() * hidden_dim; }
 };
 
+/// What keeps a head from learning its training pictures by heart.
+struct CorrectorRegularization {
+  float dropout = 0.0F;  ///< of the last inner layer
+  float decay = 0.01F;   ///< of the matrices
+  bool lookup = true;    ///< tokens share what they learn through their embeddings
+};
+
 /// How well a head, and no head, guess the law of the next pass: mean total variation by distance.
 struct CorrectorScore {
   std::vector<double> with;     // [distance], index 0 = all distances, weighted as in training
@@ -40,7 +47,7 @@ struct CorrectorScore {
 /// A corrector head in training: weights, their Adam state, and one step on a batch of traces.
 class CorrectorFit {
  public:
-  CorrectorFit(CorrectorShape shape, std::int64_t batch);
+  CorrectorFit(CorrectorShape shape, CorrectorRegularization regularization, std::int64_t batch);
 
   /// Tokens are looked up in tables and, through a projection that is folded into them on export,
   /// by their embeddings [vocab, hidden_dim]: a rare token then learns from those like it.
@@ -75,9 +82,9 @@ class CorrectorFit {
 
   void gather(const CorrectorTraces& traces, std::span<const std::int64_t> chosen);
   void gather_embeddings(std::int64_t examples);
-  void forward(std::int64_t examples);
+  void forward(std::int64_t examples, Dropout dropout);
   double losses(const CorrectorTraces& traces, std::span<const std::int64_t> chosen);
-  void backward(std::int64_t examples);
+  void backward(std::int64_t examples, Dropout dropout);
   void update_table(const AdamStep& adam, std::int64_t examples);
   [[nodiscard]] std::vector<float> folded_tables() const;
   void add_score(const CorrectorTraces& traces, std::span<const std::int64_t> chosen,
@@ -86,6 +93,7 @@ class CorrectorFit {
                                    std::int64_t columns) const;
 
   CorrectorShape shape_;
+  CorrectorRegularization regularization_;
   std::int64_t batch_;
   std::int64_t steps_ = 0;
   Matrix input_;

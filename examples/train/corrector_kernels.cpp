@@ -53,6 +53,14 @@ void residual(const Bf16* product, const float* bias, const float* u, std::int64
   }
 }
 
+void drop(Dropout dropout, std::span<Bf16> inout) {
+  if (dropout.rate <= 0.0F) return;
+  const Keep keep{dropout};
+  Bf16* __restrict values = inout.data();
+  const auto size = static_cast<std::uint32_t>(inout.size());
+  for (std::uint32_t i = 0; i < size; ++i) values[i] = narrow(widen(values[i]) * keep(i));
+}
+
 void residual_backward(const Bf16* dy, const float* v, std::int64_t examples, std::int64_t width,
                        Bf16* dv, float* dbias) {
   for (std::int64_t e = 0; e < examples; ++e) {

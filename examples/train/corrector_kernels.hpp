@@ -25,6 +25,9 @@ void add_tables(const Bf16* product, const Bf16* tokens, const float* table, Tab
 void residual(const Bf16* product, const float* bias, const float* u, std::int64_t examples,
               std::int64_t width, float* v, Bf16* y);
 
+/// Drops elements of `inout`, nothing at rate 0.
+void drop(Dropout dropout, std::span<Bf16> inout);
+
 /// dv = dy * silu'(v); dbias is added to.
 void residual_backward(const Bf16* dy, const float* v, std::int64_t examples, std::int64_t width,
                        Bf16* dv, float* dbias);
