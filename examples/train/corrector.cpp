@@ -25,6 +25,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Training rows that are kept, the newest ones: about 3 kB each.
+constexpr std::int64_t most_rows = 1'500'000;
+
 struct Settings {
   fs::path model;
   std::string weights;
@@ -63,7 +66,7 @@ Settings read_settings(std::span<char* const> args) {
                               {"seed", "1"},
                               {"steps", "0"},
                               {"dropout", "0.1"},
-                              {"decay", "0.05"},
+                              {"decay", "0.02"},
                               {"lookup", "1"},
                               {"workers", "1"}}};
   Settings s;
@@ -105,6 +108,7 @@ class Session {
         random_{settings_.seed} {
     clear(train_);
     clear(held_out_);
+    train_.reserve(most_rows);
   }
 
   void run();
@@ -175,6 +179,12 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
 }
 
 void Session::take(Harvest&& harvest) {
+  const std::int64_t excess = train_.rows() + harvest.train.rows() - most_rows;
+  if (excess > 0) {
+    const std::int64_t dropped = std::min(excess, train_.rows());
+    train_.drop_oldest(dropped);
+    latest_ = std::max<std::int64_t>(latest_ - dropped, 0);
+  }
   train_.append(harvest.train);
   held_out_.append(harvest.held_out);
   pictures_ += harvest.pictures;
@@ -324,9 +334,9 @@ void Session::run() {
     print_score("before");
     fit_round(round, fit_seconds);
     print_score("after ");
-    const std::int64_t rows = train_.rows();
+    if (!parts.empty()) latest_ = train_.rows();
     for (auto& part : parts) take(part.get());
-    if (overlapped) latest_ = std::min(rows, train_.rows() - 1);
+    latest_ = std::min(latest_, train_.rows() - 1);
     save(round);
   }
 }

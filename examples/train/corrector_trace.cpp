@@ -20,6 +20,11 @@ void extend(std::vector<T>& all, const std::vector<T>& more) {
 }
 
 template <class T>
+void drop_front(std::vector<T>& values, std::int64_t count) {
+  values.erase(values.begin(), values.begin() + count);
+}
+
+template <class T>
 void write_vector(std::ostream& out, const std::vector<T>& values) {
   const std::uint64_t count = values.size();
   out.write(reinterpret_cast<const char*>(&count), sizeof count);
@@ -84,6 +89,25 @@ void CorrectorTraces::append(const CorrectorTraces& other) {
   extend(now, other.now);
   extend(before, other.before);
   extend(distance, other.distance);
+}
+
+void CorrectorTraces::reserve(std::int64_t most_rows) {
+  const auto count = static_cast<std::size_t>(most_rows);
+  hidden.reserve(2 * count * static_cast<std::size_t>(hidden_dim));
+  logits.reserve(count * static_cast<std::size_t>(vocab));
+  target.reserve(count * static_cast<std::size_t>(vocab));
+  now.reserve(count * neighbours.size());
+  before.reserve(count * neighbours.size());
+  distance.reserve(count);
+}
+
+void CorrectorTraces::drop_oldest(std::int64_t rows_to_drop) {
+  drop_front(hidden, 2 * rows_to_drop * hidden_dim);
+  drop_front(logits, rows_to_drop * vocab);
+  drop_front(target, rows_to_drop * vocab);
+  drop_front(now, rows_to_drop * count());
+  drop_front(before, rows_to_drop * count());
+  drop_front(distance, rows_to_drop);
 }
 
 void CorrectorTraces::save(std::ostream& out) const {

@@ -35,6 +35,9 @@ struct CorrectorTraces {
   [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(distance.size()); }
   [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(neighbours.size()); }
   void append(const CorrectorTraces& other);
+  /// Memory for this many rows, so that appending never copies what is there.
+  void reserve(std::int64_t most_rows);
+  void drop_oldest(std::int64_t count);
 
   /// Raw vectors, for a run that continues on this machine; load() refuses another shape.
   void save(std::ostream& out) const;
