@@ -258,7 +258,8 @@ void Session::print_score(const char* when) {
 void Session::fit_round(std::int64_t round, double seconds) {
   const Stopwatch watch;
   const bool last = round == settings_.rounds;
-  const float lowest = last ? settings_.final_rate : 4.0F * settings_.final_rate;
+  const float highest = settings_.rate * std::pow(0.75F, static_cast<float>(round - 1));
+  const float lowest = last ? settings_.final_rate : 2.0F * settings_.final_rate;
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(settings_.batch));
   std::uniform_int_distribution<std::int64_t> any{0, train_.rows() - 1};
   std::uniform_int_distribution<std::int64_t> fresh{std::min(latest_, train_.rows() - 1),
@@ -273,7 +274,7 @@ void Session::fit_round(std::int64_t round, double seconds) {
                               static_cast<double>(std::max<std::int64_t>(settings_.steps, 1));
     const auto done = static_cast<float>(settings_.steps > 0 ? done_steps : now / seconds);
     const float warm = std::min(1.0F, static_cast<float>(steps_ + 1) / 100.0F);
-    const float rate = warm * (lowest + 0.5F * (settings_.rate - lowest) *
+    const float rate = warm * (lowest + 0.5F * (highest - lowest) *
                                             (1.0F + std::cos(std::numbers::pi_v<float> * done)));
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       chosen[i] = i % 2 == 0 ? fresh(random_) : any(random_);
@@ -314,6 +315,13 @@ void Session::run() {
   // Two workers or more: the others gather the next round while one fits. One: in turns.
   const bool overlapped = settings_.workers > 1;
   find_traces();
+  if (settings_.init != "none") {
+    // A head for an earlier checkpoint is a better start of the loop than none.
+    if (settings_.init != settings_.output) {
+      fs::copy_file(settings_.init, settings_.output, fs::copy_options::overwrite_existing);
+    }
+    has_head_ = true;
+  }
   for (std::int64_t round = 1; round <= settings_.rounds; ++round) {
     const double share = seconds_left() / static_cast<double>(settings_.rounds - round + 1);
     double fit_seconds = share;

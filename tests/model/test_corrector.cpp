@@ -16,10 +16,9 @@ using Request = sjd::GenerationRequest<LlamaHost::Prompt>;
 constexpr std::int64_t prompt_count = 16;
 
 LlamaHost load_with_head(std::int64_t sequences) {
-  return LlamaHost::load(tests::model_directory(), "sjd2.safetensors",
-                         {.max_sequences = sequences,
-                          .threads = 2,
-                          .corrector = "corrector.safetensors"});
+  return LlamaHost::load(
+      tests::model_directory(), "sjd2.safetensors",
+      {.max_sequences = sequences, .threads = 2, .corrector = "corrector.safetensors"});
 }
 
 std::vector<Request> held_out_requests() {

@@ -72,14 +72,15 @@ struct Scene {
   }
 };
 
-double silu(double x) { return x / (1.0 + std::exp(-x)); }
+double silu(double x) {
+  return x / (1.0 + std::exp(-x));
+}
 
 /// The formula of docs/checkpoint.md in double.
 std::vector<double> naive(const TestTensors& t, const CorrectionContext& context) {
   const auto at = [&](const std::string& name, std::int64_t row, std::int64_t column,
                       std::int64_t columns) {
-    return static_cast<double>(
-        t.at(name).values[static_cast<std::size_t>(row * columns + column)]);
+    return static_cast<double>(t.at(name).values[static_cast<std::size_t>(row * columns + column)]);
   };
   const std::int64_t offsets[] = {1, 2, 9, 10};
   std::vector<double> x(width), y(width), change(vocab);
@@ -247,9 +248,8 @@ TEST_CASE("hidden rows are what the image head multiplies") {
   std::vector<float> hidden(static_cast<std::size_t>(3 * dim));
   host.prefill(0, {2, 3}, {logits.data(), 1, vocab});
   const sjd::KeepLength keep{0, 0, 0};
-  const sjd::InputRow rows[] = {{.position = 0, .token = 4},
-                                {.position = 1, .token = 9},
-                                {.position = 2, .token = 1}};
+  const sjd::InputRow rows[] = {
+      {.position = 0, .token = 4}, {.position = 1, .token = 9}, {.position = 2, .token = 1}};
   sjd::ForwardPass<> pass{{&keep, 1}, rows, {}, {logits.data(), 3, vocab}};
   pass.hidden = {hidden.data(), 3, dim};
   host.forward(pass);
@@ -283,8 +283,11 @@ TEST_CASE("GumbelEquality with an arbitrary corrector head draws AR's tokens") {
   sjd::PlainAr ar{host, sjd::GumbelEquality{}};
   const auto expected = ar.generate(std::span{requests});
   for (const std::int64_t window : {2, 5, 16}) {
-    sjd::SpeculativeJacobiDenoiser sjd{host, sjd::FixedWindow{.tokens = window}, sjd::NoNoise{},
-                                       sjd::GumbelEquality{}, sjd::GumbelCoupling{},
+    sjd::SpeculativeJacobiDenoiser sjd{host,
+                                       sjd::FixedWindow{.tokens = window},
+                                       sjd::NoNoise{},
+                                       sjd::GumbelEquality{},
+                                       sjd::GumbelCoupling{},
                                        sjd::HeadCorrector{.depth = 7}};
     const auto found = sjd.generate(std::span{requests});
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].tokens == expected[i].tokens);

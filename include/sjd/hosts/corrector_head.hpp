@@ -22,18 +22,19 @@ namespace sjd::hosts {
 
 /// The tensors of corrector.safetensors; H = width of the head, d = hidden_dim, V = vocab.
 struct CorrectorWeights {
-  std::vector<std::int32_t> neighbours;  // [N], offsets to the left that the head looks at, ascending
+  std::vector<std::int32_t>
+      neighbours;  // [N], offsets to the left that the head looks at, ascending
   std::int64_t vocab = 0;
-  std::int64_t width = 0;        // H
-  std::int64_t distances = 0;    // D; larger distances share the last vector
-  std::vector<float> now;        // [N, V + 1, H], row V: no token
-  std::vector<float> before;     // [N, V + 1, H]
-  std::vector<float> changed;    // [N, H]
-  std::vector<float> distance;   // [D, H]
-  std::vector<float> inner_bias; // [H]
-  PackedLinear input;            // the rows that predicted the slot left of the draft and the draft -> H
-  PackedLinear inner;            // H -> H
-  PackedLinear output;           // H -> V
+  std::int64_t width = 0;         // H
+  std::int64_t distances = 0;     // D; larger distances share the last vector
+  std::vector<float> now;         // [N, V + 1, H], row V: no token
+  std::vector<float> before;      // [N, V + 1, H]
+  std::vector<float> changed;     // [N, H]
+  std::vector<float> distance;    // [D, H]
+  std::vector<float> inner_bias;  // [H]
+  PackedLinear input;   // the rows that predicted the slot left of the draft and the draft -> H
+  PackedLinear inner;   // H -> H
+  PackedLinear output;  // H -> V
 };
 
 /// Reads corrector.safetensors for a model with `vocab` codes and hidden rows of `hidden_dim`.
@@ -105,9 +106,8 @@ class CorrectorHead {
     gather(context);
     kernel_->silu(hidden_.data(), hidden_.data(), weights_.width);
     run_inner();
-    weights_.output.apply(*kernel_, hidden_.data(), weights_.width, 1, 0,
-                          weights_.output.panels(), change_.data(),
-                          weights_.output.padded_outputs());
+    weights_.output.apply(*kernel_, hidden_.data(), weights_.width, 1, 0, weights_.output.panels(),
+                          change_.data(), weights_.output.padded_outputs());
     for (std::size_t v = 0; v < inout_logits.size(); ++v) inout_logits[v] += change_.data()[v];
     return true;
   }
