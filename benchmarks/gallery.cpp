@@ -18,7 +18,8 @@ namespace {
 constexpr std::size_t prompts_a_sheet = 8;
 constexpr std::int64_t pairs_a_line = 2;
 constexpr std::int64_t scale = 2;
-constexpr std::int64_t gap = 8;
+constexpr std::int64_t gap = 12;
+constexpr std::int64_t gap_in_pair = 2;
 
 /// One prompt, painted twice.
 struct Pair {
@@ -69,8 +70,8 @@ std::string write_sheets(const Section& section, const std::filesystem::path& fo
     std::string captions;
     for (std::size_t i = first; i < end; ++i) {
       const Pair& pair = section.pairs[i];
-      cells.push_back(pair.plain);
-      cells.push_back(pair.fast);
+      const std::vector<paint::Raster> both{pair.plain, pair.fast};
+      cells.push_back(paint::contact_sheet(both, 2, gap_in_pair));
       const bool starts_line = (i - first) % pairs_a_line == 0;
       captions += fmt::format("{}{} ({:.1f})", starts_line ? "\n| " : " | ", pair.prompt,
                               pair.tokens_per_pass);
@@ -78,7 +79,7 @@ std::string write_sheets(const Section& section, const std::filesystem::path& fo
     }
     const std::string name =
         fmt::format("{}-{}.png", section.file_stem, first / prompts_a_sheet + 1);
-    paint::write_picture(folder / name, paint::contact_sheet(cells, 2 * pairs_a_line, gap));
+    paint::write_picture(folder / name, paint::contact_sheet(cells, pairs_a_line, gap));
     text += fmt::format(
         "\n![AR and the default side by side]({})\n\n| left pair | right pair |\n| --- | --- |{}\n",
         name, captions);
@@ -95,7 +96,7 @@ void write_hero(const std::vector<Section>& sections, const std::filesystem::pat
       cells.push_back(section.pairs[i].fast);
     }
   }
-  paint::write_picture(folder / "hero.png", paint::contact_sheet(cells, 6, gap));
+  paint::write_picture(folder / "hero.png", paint::contact_sheet(cells, 6, gap_in_pair));
 }
 
 std::string introduction(const paint::Studio& studio, const BenchOptions& options) {

@@ -18,7 +18,8 @@ struct PromptEntry {
 };
 
 /// `count` entries of one split of prompts.json, drawn by `seed` without repeats; all of them if
-/// there are fewer.
+/// there are fewer. No concept family comes twice while another has not come once: skin tones and
+/// the like would fill the list otherwise.
 ///
 /// The true tokens come from codes.safetensors, where the model directory has that file: one I32
 /// tensor [entries, tokens] a split, in the order of prompts.json.

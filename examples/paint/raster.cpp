@@ -52,7 +52,7 @@ Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns, std
   const std::int64_t rows = (count + columns - 1) / columns;
   const std::int64_t pitch_x = pictures.front().width + gap;
   const std::int64_t pitch_y = pictures.front().height + gap;
-  Raster sheet{columns * pitch_x + gap, rows * pitch_y + gap, white};
+  Raster sheet{columns * pitch_x + gap, rows * pitch_y + gap, sheet_colour};
   for (std::int64_t i = 0; i < count; ++i) {
     sheet.paste(pictures[static_cast<std::size_t>(i)], gap + i % columns * pitch_x,
                 gap + i / columns * pitch_y);

@@ -14,6 +14,9 @@ using Rgb = std::array<std::uint8_t, 3>;
 
 inline constexpr Rgb white{255, 255, 255};
 
+/// Between the pictures of a sheet: most of them are white at the rim.
+inline constexpr Rgb sheet_colour{226, 226, 232};
+
 /// A picture in memory.
 struct Raster {
   std::int64_t width = 0;
@@ -33,8 +36,8 @@ struct Raster {
 /// Every pixel as a square of factor x factor.
 [[nodiscard]] Raster upscale(const Raster& picture, std::int64_t factor);
 
-/// Pictures of one size, row by row in `columns` columns, on white with `gap` pixels between and
-/// around them; a single picture stays as it is.
+/// Pictures of one size, row by row in `columns` columns, with `gap` pixels of sheet_colour
+/// between and around them; a single picture stays as it is.
 [[nodiscard]] Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns,
                                    std::int64_t gap);
 

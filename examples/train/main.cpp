@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "corrector.hpp"
 #include "data.hpp"
 #include "export.hpp"
 #include "session.hpp"
@@ -23,6 +24,7 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train denoise    fine-tunes it on noise-perturbed tokens, so that SJD2 can decode it
   train eval       nats per token of a checkpoint, by split and by noise level
   train export     writes the model directory that `paint` reads
+  train corrector  trains the corrector head of a model directory on traces of its own decoding
   train check      compares the written-out gradient with finite differences (half a minute)
 
   train base    --data DIR --output DIR [--minutes 75] [--steps 0] [--workers 1] [--batch 32]
@@ -35,6 +37,9 @@ Stages, in the order in which they are run (each continues where it was stopped)
                 without --init it is trained jointly from scratch
   train eval    --data DIR --checkpoint FILE [--weights average|weights] [--noise 0|1]
   train export  --base FILE --data DIR --output DIR [--denoise FILE] [--reference FILE]
+  train corrector --model DIR [--weights sjd2.safetensors] [--output corrector.safetensors] [--minutes 12]
+                [--rounds 4] [--workers 1] [--trace-share 0.5] [--init FILE] [--traces FILE] [--width 256]
+                [--window 48] [--batch 256] [--rate 2e-3] [--final-rate 1e-4] [--seed 1]
 
 A worker is one thread with one core; give it its own (`taskset -c 0`), and compile elsewhere.
 SIGINT and SIGTERM write a checkpoint and exit with 130; the same command continues, also with more
@@ -45,6 +50,7 @@ pictures on top, then drawn with guidance 3, then without).
 using Stage = int (*)(std::span<char* const>);
 
 Stage find_stage(std::string_view name) {
+  if (name == "corrector") return sjd::train::run_corrector;
   if (name == "data") return sjd::train::run_data;
   if (name == "tokenizer") return sjd::train::run_tokenizer;
   if (name == "base") return sjd::train::run_base;

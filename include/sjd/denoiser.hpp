@@ -18,6 +18,7 @@
 #include "sjd/detail/ragged_batch.hpp"
 #include "sjd/model.hpp"
 #include "sjd/policies/acceptance.hpp"
+#include "sjd/policies/corrector.hpp"
 #include "sjd/policies/grammar.hpp"
 #include "sjd/policies/initialization.hpp"
 #include "sjd/policies/noise_feed.hpp"
@@ -64,6 +65,7 @@ class SpeculativeJacobiDenoiser {
   using Initialization = PolicyFor<role::initialization, UniformTokens>;
   using Normalization = PolicyFor<role::normalization, PerChannelNormalization>;
   using NoiseFeed = PolicyFor<role::noise_feed, PosteriorMean>;
+  using Corrector = PolicyFor<role::corrector, NoCorrector>;
   using Grammar = PolicyFor<role::grammar, NoGrammar>;
   using Random = PolicyFor<role::random, PhiloxRandom>;
 
@@ -73,14 +75,27 @@ class SpeculativeJacobiDenoiser {
                 "sjd::NoisyModel: a noise schedule needs model.embedding_table() and "
                 "model.noise_contract(); give NoNoise{} to a model without noise levels");
 
+  /// Drafts behind the tip are redrawn between two passes.
+  static constexpr bool uses_corrector = !std::is_same_v<Corrector, NoCorrector>;
+  static_assert(!Corrector::reads_hidden || detail::has_hidden_dim<Model>,
+                "sjd::HiddenModel: a corrector needs model.hidden_dim() and the rows of "
+                "ForwardPass::hidden; give NoCorrector{} to a model without them");
+  static_assert(!std::is_same_v<Corrector, HeadCorrector> || detail::has_corrector_head<Model>,
+                "sjd::HiddenModel: HeadCorrector needs model.corrector_head(), the head that "
+                "ships with the checkpoint");
+
   /// Committed tokens are distributed exactly as AR sampling of the same model at level 0 through
   /// the same masses.
   static constexpr bool is_lossless =
       Acceptance::is_lossless && (Refinement::tracks_true_law || !Acceptance::needs_true_law);
 
   explicit SpeculativeJacobiDenoiser(Model& model, Policies... policies)
-      : model_{&model}, policies_{std::move(policies)...}, logits_{model}, embeddings_{model} {
-    detail::validate_all(window_, schedule_);
+      : model_{&model},
+        policies_{std::move(policies)...},
+        logits_{model},
+        embeddings_{model},
+        hidden_{model} {
+    detail::validate_all(window_, schedule_, corrector_);
     detail::validate_grammar(grammar_, model.vocab_size());
     if constexpr (uses_noise) {
       const NoiseContract contract = model.noise_contract();
@@ -176,6 +191,8 @@ class SpeculativeJacobiDenoiser {
 
   /// Seconds spent in Model::prefill and Model::forward since the denoiser was built.
   [[nodiscard]] double host_seconds() const { return host_seconds_; }
+  /// Seconds spent in the corrector since the denoiser was built; no part of host_seconds().
+  [[nodiscard]] double corrector_seconds() const { return corrector_seconds_; }
   [[nodiscard]] Model& model() { return *model_; }
 
  private:
@@ -244,11 +261,16 @@ class SpeculativeJacobiDenoiser {
   void run_pass() {
     logits_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->vocab_size());
     embeddings_.upload();
+    ForwardPass<Memory> pass{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()};
+    if constexpr (Corrector::reads_hidden) {
+      hidden_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->hidden_dim());
+      pass.hidden = hidden_.on_model();
+    }
     const Stopwatch watch;
-    model_->forward(
-        ForwardPass<Memory>{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()});
+    model_->forward(pass);
     host_seconds_ += watch.seconds();
     logits_.download();
+    if constexpr (Corrector::reads_hidden) hidden_.download();
   }
 
   /// Computes the next state of live sequence s into scratch.
@@ -269,8 +291,51 @@ class SpeculativeJacobiDenoiser {
     next.iteration = iteration;
     detail::count(verdicts_[s], state, block.count * block.branches, next.statistics);
     const std::int64_t committed = state.committed() + verdicts_[s].committed();
+    begin_correction(block, state.guidance, verdicts_[s].committed());
     cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
-                 model_->vocab_size(), next);
+                 model_->vocab_size(), next,
+                 [&](std::int64_t index, std::int64_t shift, const DecoderState& now,
+                     TokenLaw& law) { correct_law(block, state, now, index, shift, law); });
+  }
+
+  /// Guidance of the hidden rows of one sequence: the head behind them is linear.
+  void begin_correction(const cpu::SequenceRows& block, std::span<const float> scales,
+                        std::int64_t shift) {
+    if constexpr (Corrector::reads_hidden) {
+      const Stopwatch watch;
+      const std::int64_t dim = model_->hidden_dim();
+      guided_hidden_.resize(static_cast<std::size_t>(block.count * dim));
+      const MatrixView<float> guided{guided_hidden_.data(), block.count, dim};
+      cpu::SequenceRows rows = block;
+      rows.logits = hidden_.host();
+      const std::int64_t end = std::min(block.count - 1, shift + corrector_.depth);
+      for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
+      if constexpr (requires { corrector_.begin(*model_, guided, shift, end); }) {
+        if (shift < end) corrector_.begin(*model_, guided, shift, end);
+      }
+      corrector_seconds_ += watch.seconds();
+    }
+  }
+
+  /// Replaces the law of old slot `index` by the corrector's, if it has one to give.
+  void correct_law(const cpu::SequenceRows& block, const DecoderState& before,
+                   const DecoderState& now, std::int64_t index, std::int64_t shift,
+                   TokenLaw& inout_law) {
+    if constexpr (uses_corrector) {
+      if (index - shift >= corrector_.depth) return;
+      const std::int64_t dim =
+          block.count == 0 ? 0 : static_cast<std::int64_t>(guided_hidden_.size()) / block.count;
+      const CorrectionContext context{
+          before, now, index, shift, {guided_hidden_.data(), block.count, dim}};
+      rows_.corrected_law(block.row(index), before.guidance, grammar_, before.sampling,
+                          before.sequence, context.position(), inout_law,
+                          [&](std::span<float> logits) {
+                            const Stopwatch watch;
+                            const bool corrected = corrector_.correct(*model_, context, logits);
+                            corrector_seconds_ += watch.seconds();
+                            return corrected;
+                          });
+    }
   }
 
   Model* model_;
@@ -281,13 +346,16 @@ class SpeculativeJacobiDenoiser {
   Refinement refinement_ = detail::pick<role::refinement, Refinement>(policies_);
   Initialization initialization_ = detail::pick<role::initialization, Initialization>(policies_);
   NoiseFeed feed_ = detail::pick<role::noise_feed, NoiseFeed>(policies_);
+  Corrector corrector_ = detail::pick<role::corrector, Corrector>(policies_);
   Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
   Random random_ = detail::pick<role::random, Random>(policies_);
   EmbeddingSpace space_;                    // empty without noise
   detail::StagedBuffer<Model> logits_;      // [rows, vocab]
   detail::StagedBuffer<Model> embeddings_;  // [noisy rows, dim]
+  detail::StagedBuffer<Model> hidden_;      // [rows, hidden_dim], empty without a corrector
   cpu::RowPipeline rows_;
   double host_seconds_ = 0.0;
+  double corrector_seconds_ = 0.0;
 
   std::vector<DecoderState*> live_;        // [live]
   std::vector<InputRow> input_rows_;       // [rows]
@@ -296,6 +364,7 @@ class SpeculativeJacobiDenoiser {
   std::vector<DecoderState> next_;         // [live], scratch of the two-phase step
   std::vector<cpu::Verdict> verdicts_;     // [live]
   std::vector<TokenLaw> laws_;             // [window + 1]
+  std::vector<float> guided_hidden_;       // [window + 1, hidden_dim] of one sequence
   std::vector<float> weights_;             // [vocab]
 };
 

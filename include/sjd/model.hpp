@@ -42,7 +42,8 @@ struct KeepLength {
 /// One call of the model. Later fields do not break engines that were written before them.
 ///
 /// shapes  keep_length [sequences x branches]; rows [live rows]; embeddings [noisy rows, dim];
-///         logits [row capacity, vocab], row i overwritten for rows[i], the rest left alone
+///         logits [row capacity, vocab], row i overwritten for rows[i], the rest left alone;
+///         hidden [row capacity, hidden_dim] likewise, or empty: only a HiddenModel is asked for it
 /// order   rows are sequence-major, then branch, then position; the positions of one (sequence, branch) are
 ///         consecutive and begin at its keep_length
 /// memory  embeddings and logits live in Model::Memory; rows and keep_length are host values
@@ -53,6 +54,7 @@ struct ForwardPass {
   std::span<const InputRow> rows;
   MatrixView<const float, Memory> embeddings;
   MatrixView<float, Memory> logits;
+  MatrixView<float, Memory> hidden{};
 };
 
 /// What a checkpoint was trained on; decoding with anything else is refused.
@@ -105,6 +107,14 @@ concept has_noise_contract = requires(const M& m) {
   { m.noise_contract() } -> std::convertible_to<NoiseContract>;
 };
 template <class M>
+concept has_hidden_dim = requires(const M& m) {
+  { m.hidden_dim() } -> std::convertible_to<std::int64_t>;
+};
+template <class M>
+concept has_corrector_head = requires(M& m) {
+  m.corrector_head();
+};
+template <class M>
 concept has_transfer = requires(M& m, std::size_t bytes, void* device, const void* host) {
   { m.allocate(bytes) } -> std::convertible_to<void*>;
   m.deallocate(device);
@@ -137,5 +147,13 @@ concept TokenModel = detail::has_memory<M> && detail::has_prompt<M> && detail::h
 template <class M>
 concept NoisyModel =
     TokenModel<M> && detail::has_embedding_table<M> && detail::has_noise_contract<M>;
+
+/// Optional level: lends the hidden rows of the last pass to a corrector.
+///
+/// - `hidden_dim()`: columns of ForwardPass::hidden, the rows that the image head turns into
+/// logits. The head is
+///   linear, so that guidance of hidden rows is guidance of logits.
+template <class M>
+concept HiddenModel = TokenModel<M> && detail::has_hidden_dim<M>;
 
 }  // namespace sjd

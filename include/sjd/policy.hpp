@@ -20,6 +20,7 @@ struct refinement {};      ///< policies/refinement.hpp: how a surviving draft m
 struct initialization {};  ///< policies/initialization.hpp: what enters the window without noise
 struct normalization {};   ///< policies/normalization.hpp: embedding statistics around the noise
 struct noise_feed {};  ///< policies/noise_feed.hpp: the vector that the host sees for a noisy slot
+struct corrector {};   ///< policies/corrector.hpp: redraws the drafts behind a correction
 struct grammar {};     ///< policies/grammar.hpp: structural tokens
 struct random {};      ///< core/random.hpp: the one gate of all chance
 }  // namespace role

@@ -60,9 +60,9 @@ TEST_CASE("a contact sheet has gaps between and around its pictures") {
   const paint::Raster sheet = paint::contact_sheet(cells, 2, 1);
   CHECK(sheet.width == 11);
   CHECK(sheet.height == 7);
-  CHECK(sheet.at(0, 0) == paint::white);
+  CHECK(sheet.at(0, 0) == paint::sheet_colour);
   CHECK(sheet.at(1, 1) == paint::Rgb{9, 9, 9});
-  CHECK(sheet.at(6, 4) == paint::white);  // the fourth cell is empty
+  CHECK(sheet.at(6, 4) == paint::sheet_colour);  // the fourth cell is empty
   CHECK(paint::contact_sheet({cells.data(), 1}, 2, 1).width == 4);
   CHECK(paint::upscale(cells[0], 3).rgb.size() == 12 * 6 * 3);
 }

@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sjd/core/error.hpp"
 #include "sjd/core/matrix_view.hpp"
+#include "sjd/hosts/corrector_head.hpp"
 #include "sjd/hosts/llama_config.hpp"
 #include "sjd/hosts/llama_engine.hpp"
 #include "sjd/hosts/llama_weights.hpp"
@@ -25,6 +27,7 @@ struct LlamaOptions {
   int threads = 1;                 ///< the caller included
   Storage storage = Storage::bf16;
   InstructionSet instruction_set = best_instruction_set();  ///< changes the speed, never a bit
+  std::string corrector{};  ///< corrector head that belongs to the weights file; empty = none
 };
 
 /// The reference host: a LLaMA-family image model on the CPU (docs/checkpoint.md), row-invariant,
@@ -56,7 +59,20 @@ class LlamaHost {
     auto model = std::make_unique<Model>();
     model->config = read_llama_config(directory / "config.json");
     model->weights = read_llama_weights(directory / weights_file, model->config, options.storage);
-    return LlamaHost{std::move(model), options};
+    LlamaHost host{std::move(model), options};
+    if (!options.corrector.empty()) {
+      host.load_corrector(directory / options.corrector, options.storage, options.instruction_set);
+    }
+    return host;
+  }
+
+  /// Reads a corrector head that was trained for these weights; replaces the one that is there.
+  ///
+  /// errors  bad_file and io from the reader
+  void load_corrector(const std::filesystem::path& path, Storage storage = Storage::bf16,
+                      InstructionSet instruction_set = best_instruction_set()) {
+    corrector_.emplace(
+        CorrectorHead::load(path, vocab_size(), hidden_dim(), storage, instruction_set));
   }
 
   [[nodiscard]] const LlamaConfig& config() const noexcept { return model_->config; }
@@ -66,6 +82,19 @@ class LlamaHost {
   }
   /// Whether the weights know noise levels.
   [[nodiscard]] bool accepts_noise() const { return model_->weights.noisy(); }
+
+  /// Columns of ForwardPass::hidden: the rows behind the final norm, which the image head reads.
+  [[nodiscard]] std::int64_t hidden_dim() const { return config().hidden_size; }
+
+  /// The corrector head of these weights.
+  ///
+  /// errors  contract if none was loaded
+  [[nodiscard]] CorrectorHead& corrector_head() {
+    expects(corrector_.has_value(), ErrorCode::contract,
+            "LlamaHost: no corrector head was loaded; set LlamaOptions::corrector, or decode "
+            "without HeadCorrector");
+    return *corrector_;
+  }
 
   /// Image rows of the input embedding [vocab_size, hidden_size].
   [[nodiscard]] MatrixView<const float> embedding_table() const {
@@ -231,6 +260,10 @@ class LlamaHost {
     engine_->run(rows_);
     engine_->logits(0, end - first, pass.logits.data + first * pass.logits.stride,
                     pass.logits.stride);
+    if (pass.hidden.data == nullptr) return;
+    for (std::int64_t i = first; i < end; ++i) {
+      engine_->final_norm(i - first, pass.hidden.row(i).data());
+    }
   }
 
   void copy_row(const std::vector<float>& table, std::int64_t index, float* out) const {
@@ -256,6 +289,12 @@ class LlamaHost {
     check_view(pass.logits, -1);
     if (pass.logits.rows < static_cast<std::int64_t>(pass.rows.size())) {
       throw Error{ErrorCode::contract, "LlamaHost::forward: more rows than logits can hold"};
+    }
+    if (pass.hidden.data != nullptr &&
+        (pass.hidden.rows < static_cast<std::int64_t>(pass.rows.size()) ||
+         pass.hidden.columns != hidden_dim() || pass.hidden.stride < hidden_dim())) {
+      throw Error{ErrorCode::contract,
+                  "LlamaHost::forward: the hidden view is not [rows, hidden_dim]"};
     }
     const InputRow* before = nullptr;
     for (const InputRow& row : pass.rows) {
@@ -325,8 +364,9 @@ class LlamaHost {
   std::unique_ptr<LlamaEngine> engine_;
   std::vector<Branch> branches_;  // [max_sequences * max_branches]
   std::vector<LlamaRow> rows_;    // rows of one run
+  std::optional<CorrectorHead> corrector_;
 };
 
-static_assert(NoisyModel<LlamaHost>);
+static_assert(NoisyModel<LlamaHost> && HiddenModel<LlamaHost>);
 
 }  // namespace sjd::hosts

@@ -91,6 +91,12 @@ class LlamaEngine {
            {.first_row = first, .rows = count, .y = logits, .y_stride = stride});
   }
 
+  /// Writes row `index` of the last run behind the final norm to out [hidden_size].
+  void final_norm(std::int64_t index, float* out) const {
+    kernel_.rms_norm(hidden(index), weights_.norm.data(), out, config_.hidden_size,
+                     config_.rms_norm_eps);
+  }
+
  private:
   /// Panels of gate, and of up, that one task may take.
   static constexpr std::int64_t most_pairs = 4;
