@@ -26,12 +26,13 @@ std::vector<Choice> choices_of(const BenchOptions& options, double guidance) {
     return chosen;
   }
   if (options.full) {
-    return {{"sjd", true},          {"sjd-maximal", true},  {"sjd2", true},
-            {"sjd2-maximal", true}, {"sjd-gumbel", true},   {"sjd2-gumbel", true},
-            {"jacobi", false},      {"sjd2-ungated", false}};
+    return {{"sjd", true},          {"sjd-maximal", true},   {"sjd2", true},
+            {"sjd2-maximal", true}, {"sjd-corrected", true}, {"sjd2-corrected", true},
+            {"sjd-gumbel", true},   {"sjd2-gumbel", true},   {"jacobi", false},
+            {"sjd2-ungated", false}};
   }
-  std::vector<Choice> quick{
-      {"sjd", false}, {"sjd-maximal", true}, {"sjd2", false}, {"sjd2-maximal", true}};
+  std::vector<Choice> quick{{"sjd", false},  {"sjd-maximal", true},  {"sjd-corrected", true},
+                            {"sjd2", false}, {"sjd2-maximal", true}, {"sjd2-corrected", true}};
   if (guidance == options.guidance.front()) {
     quick.push_back({"sjd-gumbel", false});
     quick.push_back({"sjd2-gumbel", false});
@@ -63,6 +64,7 @@ std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& s
   for (const Choice& choice : choices_of(options, guidance)) {
     const paint::Composition* composition = paint::find_composition(choice.name);
     if (composition->uses_noise && !studio.accepts_noise()) continue;
+    if (composition->uses_corrector && !studio.has_corrector()) continue;
     if (!composition->uses_window && contains(cells, composition)) continue;
     const paint::Composition* baseline = paint::find_composition(composition->baseline);
     if (!contains(cells, baseline)) cells.push_back({baseline, {}, guidance, options.temperature});

@@ -39,8 +39,7 @@ std::vector<Pair> paint_pairs(paint::Studio& studio, const std::string& split, s
                               const BenchOptions& options) {
   const double guidance = options.guidance.front();
   const Cell plain{paint::find_composition("ar"), {}, guidance, options.temperature};
-  const Cell fast{
-      paint::find_composition(paint::default_decoder, ""), {}, guidance, options.temperature};
+  const Cell fast{&paint::default_composition(studio), {}, guidance, options.temperature};
   const auto ar = plain.composition->make(studio.engine(), plain.plan);
   const auto denoiser = fast.composition->make(studio.engine(), fast.plan);
   const auto keep_going = [](const IterationEvent&) {
@@ -100,7 +99,7 @@ void write_hero(const std::vector<Section>& sections, const std::filesystem::pat
 }
 
 std::string introduction(const paint::Studio& studio, const BenchOptions& options) {
-  const paint::Composition& fast = *paint::find_composition(paint::default_decoder, "");
+  const paint::Composition& fast = paint::default_composition(studio);
   const paint::Plan plan;
   return fmt::format(
       "# Gallery\n\nEvery pair is one prompt painted twice with the same seed: left by plain AR, "

@@ -69,4 +69,5 @@ int main() {
   std::printf("%zu tokens in %lld forward passes, %.2f a pass, %s\n", picture.tokens.size(),
               static_cast<long long>(picture.statistics.forward_passes), picture.tokens_per_pass(),
               decltype(decoder)::is_lossless ? "lossless" : "lossy");
+  return 0;
 }

@@ -67,11 +67,17 @@ struct Names {
 
 template <class Sampler>
 constexpr Composition plain(Names n) {
-  return {n.name,     n.decoder,
-          n.coupling, n.baseline,
-          n.summary,  PlainAr<Engine, Sampler>::is_lossless,
-          true,       false,
-          false,      make_plain<Sampler>};
+  return {n.name,
+          n.decoder,
+          n.coupling,
+          n.baseline,
+          n.summary,
+          PlainAr<Engine, Sampler>::is_lossless,
+          true,
+          false,
+          false,
+          false,
+          make_plain<Sampler>};
 }
 
 template <class Method>
@@ -79,16 +85,33 @@ constexpr bool equals_ar = Method::is_lossless && !Method::Acceptance::needs_tru
 
 template <class Method>
 constexpr Composition clean(Names n) {
-  return {n.name,    n.decoder,           n.coupling,        n.baseline,
-          n.summary, Method::is_lossless, equals_ar<Method>, true,
-          false,     make_clean<Method>};
+  return {n.name,
+          n.decoder,
+          n.coupling,
+          n.baseline,
+          n.summary,
+          Method::is_lossless,
+          equals_ar<Method>,
+          true,
+          false,
+          Method::uses_corrector,
+          make_clean<Method>};
 }
 
 template <template <class, class> class Method>
 constexpr Composition noisy(Names n) {
   using Known = Method<Engine, PosteriorMean>;
-  return {n.name,           n.decoder, n.coupling, n.baseline,        n.summary, Known::is_lossless,
-          equals_ar<Known>, true,      true,       make_noisy<Method>};
+  return {n.name,
+          n.decoder,
+          n.coupling,
+          n.baseline,
+          n.summary,
+          Known::is_lossless,
+          equals_ar<Known>,
+          true,
+          true,
+          Known::uses_corrector,
+          make_noisy<Method>};
 }
 
 constexpr std::array table{
@@ -99,11 +122,15 @@ constexpr std::array table{
         {"ar-greedy", "ar-greedy", "none", "ar-greedy", "one token a pass, always the likeliest"}),
     clean<JacobiGreedy<Engine>>(
         {"jacobi", "jacobi", "none", "ar-greedy", "Jacobi decoding of the greedy picture"}),
+    clean<CorrectedSjd<Engine>>({"sjd-corrected", "sjd", "corrected", "ar",
+                                 "coupled SJD, drafts behind a correction redrawn"}),
     clean<CoupledSjd<Engine>>(
         {"sjd-maximal", "sjd", "maximal", "ar", "SJD with maximally coupled drafts"}),
     clean<Sjd<Engine>>({"sjd", "sjd", "none", "ar", "SJD, drafts redrawn in every pass"}),
     clean<GumbelSjd<Engine>>(
         {"sjd-gumbel", "sjd", "gumbel", "ar-gumbel", "SJD with noise fixed per position"}),
+    noisy<CorrectedSjd2>({"sjd2-corrected", "sjd2", "corrected", "ar",
+                          "coupled SJD2, drafts behind a correction redrawn"}),
     noisy<CoupledSjd2>(
         {"sjd2-maximal", "sjd2", "maximal", "ar", "SJD2 with maximally coupled clean estimates"}),
     noisy<Sjd2>({"sjd2", "sjd2", "none", "ar", "SJD2, clean estimates redrawn in every pass"}),

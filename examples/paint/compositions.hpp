@@ -49,13 +49,14 @@ class Decoder {
 struct Composition {
   std::string_view name;      ///< "sjd2-maximal"
   std::string_view decoder;   ///< "ar", "jacobi", "sjd", "sjd2", "sjd2-ungated"
-  std::string_view coupling;  ///< "none", "maximal", "gumbel"
+  std::string_view coupling;  ///< "none", "maximal", "corrected", "gumbel"
   std::string_view baseline;  ///< the composition that draws one token a pass with the same sampler
   std::string_view summary;   ///< a line for people
   bool is_lossless = false;   ///< from the trait of the type: tokens follow AR's law
   bool equals_ar = false;     ///< from the traits: tokens equal the baseline's for the same seed
   bool uses_window = false;
   bool uses_noise = false;
+  bool uses_corrector = false;
   std::unique_ptr<Decoder> (*make)(Engine& engine, const Plan& plan) = nullptr;
 };
 

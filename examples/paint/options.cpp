@@ -64,7 +64,7 @@ std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threa
       integer_flag("--count", o.count, 1, 256),
       {"--seed", true, [&o](const std::string& text) { o.seed = seed_value("--seed", text); }},
       choice_flag("--decoder", o.decoder, decoder_names()),
-      choice_flag("--coupling", o.coupling, {"none", "maximal", "gumbel"}),
+      choice_flag("--coupling", o.coupling, {"none", "maximal", "corrected", "gumbel"}),
       integer_flag("--window", o.plan.window, 1, 4096),
       integer_flag("--levels", levels, 1, 4096),
       real_flag("--guidance", o.guidance, 0.0, 20.0),
@@ -114,6 +114,14 @@ const Composition& check_against_model(const Options& options, const Studio& stu
     throw UsageError{fmt::format("--coupling {}: one of {} is needed with --decoder {}",
                                  options.coupling, fmt::join(couplings_of(options.decoder), ", "),
                                  options.decoder)};
+  }
+  if (composition->uses_corrector && !studio.has_corrector()) {
+    if (!options.coupling.empty()) {
+      throw UsageError{
+          "--coupling corrected: these weights have no corrector head; one of none, "
+          "maximal, gumbel is needed"};
+    }
+    composition = find_composition(options.decoder, "maximal");
   }
   if (options.compare && !composition->uses_window) {
     throw UsageError{"--compare: a --decoder other than ar is needed; AR stands beside it"};
@@ -177,8 +185,9 @@ picture
 decoding
   --decoder NAME      {decoders} (default {decoder})
   --coupling NAME     none: drafts are redrawn; maximal: they change as rarely as they may;
+                      corrected: maximal, and a small head redraws the drafts behind a rejection;
                       gumbel: noise fixed per position, the tokens are AR's own, bit for bit
-                      (default: maximal where the decoder has it)
+                      (default: corrected where decoder and weights have it, else maximal)
   --window N          rows a pass, the last token and N - 1 drafts, 1 .. tokens (default {window})
   --levels K          noise levels of sjd2; the model says which (default {levels})
   --batch N           pictures a pass of --count, 1 .. 256 (default {batch}); never changes a token

@@ -52,7 +52,7 @@ const Composition& check_against_model(const Options& options, const Studio& stu
 [[nodiscard]] std::string help_text();
 
 /// The request of picture `sample` under these options.
-[[nodiscard]] Request request_of(const Options& options, const WordIds& words,
-                                 std::int64_t tokens, std::uint64_t sample);
+[[nodiscard]] Request request_of(const Options& options, const WordIds& words, std::int64_t tokens,
+                                 std::uint64_t sample);
 
 }  // namespace sjd::paint

@@ -14,7 +14,7 @@ namespace sjd::paint {
 struct Painting {
   const Composition* composition = nullptr;
   std::vector<GenerationResult> results{};  // [count]
-  double seconds = 0.0;                   // wall clock of all of them
+  double seconds = 0.0;                     // wall clock of all of them
 };
 
 /// 16 hex digits of FNV-1a over the tokens, each as four little-endian bytes.

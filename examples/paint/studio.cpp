@@ -29,8 +29,13 @@ std::filesystem::path checked_directory(const std::filesystem::path& asked) {
 
 Engine load_engine(const std::filesystem::path& directory, const StudioOptions& options,
                    int threads) {
+  // A head belongs to the weights that it was trained on.
+  const bool has_head =
+      options.weights == "sjd2" && std::filesystem::exists(directory / "corrector.safetensors");
   return Engine::load(directory, options.weights + ".safetensors",
-                      {.max_sequences = options.sequences, .threads = threads});
+                      {.max_sequences = options.sequences,
+                       .threads = threads,
+                       .corrector = has_head ? "corrector.safetensors" : ""});
 }
 
 }  // namespace
@@ -79,6 +84,10 @@ Studio::~Studio() = default;
 
 Engine& Studio::engine() {
   return parts_->engine;
+}
+
+bool Studio::has_corrector() const {
+  return parts_->engine.has_corrector();
 }
 
 bool Studio::accepts_noise() const {
@@ -132,6 +141,10 @@ std::vector<Raster> Studio::patches() const {
         static_cast<std::uint8_t>(std::lround(std::clamp(codebook[i], 0.0F, 1.0F) * 255.0F));
   }
   return patches;
+}
+
+const Composition& default_composition(const Studio& studio) {
+  return *find_composition(default_decoder, studio.has_corrector() ? "corrected" : "maximal");
 }
 
 }  // namespace sjd::paint

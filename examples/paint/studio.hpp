@@ -54,6 +54,7 @@ class Studio {
   [[nodiscard]] std::int64_t max_words() const { return max_words_; }
 
   /// Whether the weights were trained on noise.
+  [[nodiscard]] bool has_corrector() const;
   [[nodiscard]] bool accepts_noise() const;
 
   /// Values of K that the checkpoint was trained for, ascending.
@@ -80,5 +81,8 @@ class Studio {
   std::int64_t columns_ = 0;
   std::int64_t max_words_ = 0;
 };
+
+/// What this model is painted with if nobody says otherwise: corrected if it has a head.
+[[nodiscard]] const Composition& default_composition(const Studio& studio);
 
 }  // namespace sjd::paint

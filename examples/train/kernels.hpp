@@ -93,7 +93,7 @@ struct AdamStep {
   float beta1 = 0.9F;
   float beta2 = 0.95F;
   float epsilon = 1e-8F;
-  float gradient_scale = 1.0F;  ///< 1/workers and the clip, already multiplied
+  float gradient_scale = 1.0F;  ///< what clipping leaves of the gradient
   float correction1 = 1.0F;     ///< 1 - beta1^step
   float correction2 = 1.0F;
   float average_decay = 0.999F;

@@ -199,7 +199,12 @@ void save_checkpoint(const std::filesystem::path& path, const Weights& weights,
   tensors["state.seconds"] = torch::full({1}, state.seconds, torch::kFloat32);
   const std::filesystem::path fresh = path.string() + ".new";
   save_safetensors(fresh, tensors);
-  if (std::filesystem::exists(path)) std::filesystem::rename(path, path.string() + ".previous");
+  if (std::filesystem::exists(path)) {
+    // A second name, not a move: at no moment is there no checkpoint called `path`.
+    const std::filesystem::path previous = path.string() + ".previous";
+    std::filesystem::remove(previous);
+    std::filesystem::create_hard_link(path, previous);
+  }
   std::filesystem::rename(fresh, path);
 }
 

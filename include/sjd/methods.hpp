@@ -32,6 +32,18 @@ template <class Model, class Feed = PosteriorMean>
 using CoupledSjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule,
                                               SpeculativeAcceptance, MaximalCoupling, Feed>;
 
+/// Coupled SJD whose drafts behind a correction are redrawn by the head that ships with the
+/// checkpoint.
+template <class Model>
+using CorrectedSjd = SpeculativeJacobiDenoiser<Model, FixedWindow, NoNoise, SpeculativeAcceptance,
+                                               MaximalCoupling, HeadCorrector>;
+
+/// Coupled SJD2 with the same head.
+template <class Model, class Feed = PosteriorMean>
+using CorrectedSjd2 =
+    SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule, SpeculativeAcceptance,
+                              MaximalCoupling, Feed, HeadCorrector>;
+
 /// SJD2 whose acceptance runs into noisy rows. Lossy: for comparison only.
 template <class Model, class Feed = PosteriorMean>
 using UngatedSjd2 = SpeculativeJacobiDenoiser<Model, FixedWindow, KarrasSchedule, UngatedAcceptance,

@@ -57,7 +57,7 @@ bad "0.001 .. 1" --top-p 0 red
 bad "1 .. 256" --count 0 red
 bad "1 .. 16" --upscale 99 red
 bad "one of ar" --decoder fast red
-bad "none, maximal, gumbel" --coupling tight red
+bad "none, maximal, corrected, gumbel" --coupling tight red
 bad "one of none, gumbel" --decoder ar --coupling maximal red
 bad "sjd2 is needed" --weights base red
 bad "--window?" --windw 3 red

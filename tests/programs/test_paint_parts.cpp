@@ -75,7 +75,7 @@ TEST_CASE("every composition but the ungated one promises to be lossless") {
     CHECK(paint::find_composition(entry.decoder, entry.coupling) == &entry);
     if (entry.coupling == "gumbel") CHECK(entry.equals_ar);
   }
-  CHECK(paint::find_composition("sjd2", "")->name == "sjd2-maximal");
+  CHECK(paint::find_composition("sjd2", "")->name == "sjd2-corrected");
   CHECK(paint::find_composition("ar", "")->name == "ar");
 }
 

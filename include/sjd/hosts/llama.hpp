@@ -86,6 +86,8 @@ class LlamaHost {
   /// Columns of ForwardPass::hidden: the rows behind the final norm, which the image head reads.
   [[nodiscard]] std::int64_t hidden_dim() const { return config().hidden_size; }
 
+  [[nodiscard]] bool has_corrector() const noexcept { return corrector_.has_value(); }
+
   /// The corrector head of these weights.
   ///
   /// errors  contract if none was loaded
