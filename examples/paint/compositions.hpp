@@ -26,7 +26,7 @@ using OnIteration = std::function<bool(const IterationEvent&)>;
 /// The numbers of a composition; one without a window or without noise leaves them alone.
 struct Plan {
   std::int64_t window = 32;  ///< W, rows a pass
-  std::int32_t levels = 2;   ///< K, noise levels
+  std::int32_t levels = 1;   ///< K, noise levels
   LevelDescent descent = LevelDescent::by_age;
   std::int32_t tokens_per_level = 4;
 

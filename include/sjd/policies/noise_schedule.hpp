@@ -46,7 +46,7 @@ struct NoNoise {
 struct KarrasSchedule {
   using role = role::noise_schedule;
 
-  std::int32_t levels = 2;  ///< K, noise levels used while decoding
+  std::int32_t levels = 1;  ///< K, noise levels used while decoding
   std::int32_t grid = 12;   ///< intervals between the checkpoint's grid + 1 levels
   float rho_min = 2.0F;     ///< noise of checkpoint level 1
   float rho_max = 16.0F;    ///< noise of checkpoint level grid + 1
