@@ -30,7 +30,7 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train base    --data DIR --output DIR [--minutes 75] [--steps 0] [--workers 1] [--batch 32]
                 [--micro-batch 16] [--rate 1.5e-3] [--final-rate 1e-4] [--warmup 200]
                 [--dropout 0.1] [--decay 0.1] [--average 0.998] [--clip 1] [--seed 1]
-                [--empty 0.1] [--name-only 0.6]
+                [--empty 0.1] [--name-only 0.6] [--plain 0]
                 [--report-seconds 60] [--save-seconds 180] [--sample-seconds 600]
   train denoise --data DIR --output DIR [--init base/base.ckpt] [--clean 0.4]
                 [--feed posterior_mean|raw] and everything that base takes;
