@@ -137,7 +137,9 @@ columns
   s/picture     median wall clock of one picture at batch 1, [first, third quartile];
                 compositions take turns prompt by prompt, so that all meet the same machine
   x AR          median over prompts of AR's time over this one's; above 1 is faster than AR
-  model/library milliseconds a pass inside and outside the model
+  model         milliseconds a pass inside the model
+  head          milliseconds a pass inside the corrector
+  library       milliseconds a pass in the rest: laws, verification, drafts
 
 exit codes: 0 done, 64 bad option, 65 bad model file, 70 a result is wrong, 74 cannot read or
 write, 130 interrupted

@@ -34,6 +34,7 @@ Sample run_one(paint::Decoder& decoder, const paint::Request& request) {
   sample.rows = static_cast<double>(result.statistics.rows);
   sample.host_seconds = result.host_seconds;
   sample.library_seconds = result.library_seconds;
+  sample.corrector_seconds = result.corrector_seconds;
   sample.nats = std::numeric_limits<double>::quiet_NaN();
   sample.picture = std::move(result.tokens);
   return sample;

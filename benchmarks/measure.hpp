@@ -19,8 +19,9 @@ struct Sample {
   double rows = 0.0;
   double seconds = 0.0;  ///< wall clock, prefill included
   double host_seconds = 0.0;
-  double library_seconds = 0.0;
-  double nats = 0.0;  ///< per token; NaN if it was not asked for
+  double library_seconds = 0.0;    ///< outside the model
+  double corrector_seconds = 0.0;  ///< the part of it inside the corrector
+  double nats = 0.0;               ///< per token; NaN if it was not asked for
   std::vector<TokenId> picture;
 };
 

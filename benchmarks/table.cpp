@@ -35,12 +35,13 @@ std::string row_text(const Cell& cell, const Row& row) {
   const paint::Composition& c = *cell.composition;
   return fmt::format(
       "{:<14} {:>3} {:>2}  {:<13} {:>5.2f} [{:>5.2f}, {:>5.2f}] {:>5} {:>5}  {:>5}  {:>6.3f} "
-      "[{:.3f}, {:.3f}] {:>5.2f}  {:>6.2f} {:>6.2f}\n",
+      "[{:.3f}, {:.3f}] {:>5.2f}  {:>6.2f} {:>6} {:>6.2f}\n",
       c.name, c.uses_window ? fmt::format("{}", cell.plan.window) : "-",
       c.uses_noise ? fmt::format("{}", cell.plan.levels) : "-", promise(c), row.tokens_per_pass,
       row.interval.low, row.interval.high, c.uses_noise ? number_or_dash(row.bound, 1) : "-",
       number_or_dash(row.over_sjd, 2), number_or_dash(row.nats, 3), row.seconds, row.quartiles.low,
-      row.quartiles.high, row.over_ar, row.host_ms, row.library_ms);
+      row.quartiles.high, row.over_ar, row.host_ms,
+      c.uses_corrector ? fmt::format("{:.3f}", row.corrector_ms) : "-", row.library_ms);
 }
 
 nlohmann::ordered_json row_json(const Series& series, const Row& row) {
@@ -62,6 +63,7 @@ nlohmann::ordered_json row_json(const Series& series, const Row& row) {
   json["seconds_quartiles"] = {row.quartiles.low, row.quartiles.high};
   json["over_ar"] = row.over_ar;
   json["model_ms_per_pass"] = row.host_ms;
+  json["corrector_ms_per_pass"] = row.corrector_ms;
   json["library_ms_per_pass"] = row.library_ms;
   json["passes"] = series.column(&Sample::passes);
   json["rows"] = series.column(&Sample::rows);
@@ -90,7 +92,9 @@ Row summarize(const Group& group, const Series& series, std::int64_t tokens) {
   row.quartiles = {quantile(seconds, 0.25), quantile(seconds, 0.75)};
   row.over_ar = median(quotients(group.series.front().column(&Sample::seconds), seconds));
   row.host_ms = 1e3 * total(series.column(&Sample::host_seconds)) / all_passes;
-  row.library_ms = 1e3 * total(series.column(&Sample::library_seconds)) / all_passes;
+  row.corrector_ms = 1e3 * total(series.column(&Sample::corrector_seconds)) / all_passes;
+  row.library_ms =
+      1e3 * total(series.column(&Sample::library_seconds)) / all_passes - row.corrector_ms;
   return row;
 }
 
@@ -111,9 +115,9 @@ std::string table_text(const Group& group, std::int64_t tokens) {
                         group.data_nats);
   }
   text += fmt::format(
-      "\n{:<14} {:>3} {:>2}  {:<13} {:<20} {:>5} {:>5}  {:>5}  {:<21} {:>5}  {:>6} {:>6}\n",
+      "\n{:<14} {:>3} {:>2}  {:<13} {:<20} {:>5} {:>5}  {:>5}  {:<21} {:>5}  {:>6} {:>6} {:>6}\n",
       "composition", "W", "K", "law", "tokens/pass [95 %]", "bound", "x SJD", "nats",
-      "s/picture [quartiles]", "x AR", "model", "library");
+      "s/picture [quartiles]", "x AR", "model", "head", "library");
   for (const Series& series : group.series) {
     text += row_text(series.cell, summarize(group, series, tokens));
   }

@@ -29,7 +29,8 @@ struct Row {
   Interval quartiles;    ///< of seconds
   double over_ar = 0.0;  ///< median of AR's seconds over these, prompt by prompt
   double host_ms = 0.0;  ///< a pass
-  double library_ms = 0.0;
+  double corrector_ms = 0.0;
+  double library_ms = 0.0;  ///< without the corrector
 };
 
 [[nodiscard]] Row summarize(const Group& group, const Series& series, std::int64_t tokens);

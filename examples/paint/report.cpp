@@ -65,6 +65,7 @@ std::string json_line(const Painting& painting, std::size_t index, const Options
   line["seconds"] = result.host_seconds + result.library_seconds;
   line["seconds_host"] = result.host_seconds;
   line["seconds_library"] = result.library_seconds;
+  line["seconds_corrector"] = result.corrector_seconds;
   line["token_digest"] = token_digest(result.tokens);
   line["output"] = options.output.string();
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

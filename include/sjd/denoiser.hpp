@@ -279,62 +279,73 @@ class SpeculativeJacobiDenoiser {
     cpu::SequenceRows& block = blocks_[s];
     block.logits = logits_.host();
     laws_.resize(static_cast<std::size_t>(block.count));
-    for (std::int64_t j = 0; j < block.count; ++j) {
-      rows_.law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
-                state.committed() + j, laws_[static_cast<std::size_t>(j)]);
-    }
+    const auto build = [&](std::int64_t j, auto&& correct) {
+      rows_.corrected_law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
+                          state.committed() + j, laws_[static_cast<std::size_t>(j)], correct);
+    };
+    constexpr auto as_it_is = [](std::span<float>) {};
     auto&& gate = random_.gate(state.seed, state.sample);
     const std::int64_t iteration = state.iteration + 1;
-    verdicts_[s] = cpu::verify(acceptance_, gate, state, iteration, laws_);
+    verdicts_[s] =
+        cpu::verify(acceptance_, gate, state, iteration,
+                    cpu::LawsOnDemand{laws_, [&](std::int64_t j) { build(j, as_it_is); }});
     DecoderState& next = next_[s];
     next = state;
     next.iteration = iteration;
     detail::count(verdicts_[s], state, block.count * block.branches, next.statistics);
     const std::int64_t committed = state.committed() + verdicts_[s].committed();
-    begin_correction(block, state.guidance, verdicts_[s].committed());
+    begin_correction(block, state, next, verdicts_[s].committed());
+    build(block.count - 1, as_it_is);
     cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
                  model_->vocab_size(), next,
-                 [&](std::int64_t index, std::int64_t shift, const DecoderState& now,
-                     TokenLaw& law) { correct_law(block, state, now, index, shift, law); });
+                 [&](std::int64_t index, std::int64_t shift, const DecoderState&, TokenLaw&) {
+                   build(index,
+                         [&](std::span<float> logits) { correct_logits(index - shift, logits); });
+                 });
   }
 
-  /// Guidance of the hidden rows of one sequence: the head behind them is linear.
-  void begin_correction(const cpu::SequenceRows& block, std::span<const float> scales,
-                        std::int64_t shift) {
-    if constexpr (Corrector::reads_hidden) {
+  /// Lays out what the corrector will see of the drafts behind the new tip. Guidance of the hidden
+  /// rows is exact: the head behind them is linear.
+  void begin_correction(const cpu::SequenceRows& block, const DecoderState& before,
+                        const DecoderState& now, std::int64_t shift) {
+    if constexpr (uses_corrector) {
       const Stopwatch watch;
-      const std::int64_t dim = model_->hidden_dim();
-      guided_hidden_.resize(static_cast<std::size_t>(block.count * dim));
-      const MatrixView<float> guided{guided_hidden_.data(), block.count, dim};
-      cpu::SequenceRows rows = block;
-      rows.logits = hidden_.host();
       const std::int64_t end = std::min(block.count - 1, shift + corrector_.depth);
-      for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
-      if constexpr (requires { corrector_.begin(*model_, guided, shift, end); }) {
-        if (shift < end) corrector_.begin(*model_, guided, shift, end);
+      MatrixView<const float> hidden{nullptr, block.count, 0};
+      if constexpr (Corrector::reads_hidden) hidden = guide_hidden(block, before.guidance, end);
+      drafts_.clear();
+      for (std::int64_t j = shift; j < end; ++j) {
+        drafts_.push_back({before, now, j, shift, hidden});
+      }
+      const std::span<const CorrectionContext> drafts{drafts_};
+      if constexpr (requires { corrector_.begin(*model_, drafts); }) {
+        if (!drafts.empty()) corrector_.begin(*model_, drafts);
       }
       corrector_seconds_ += watch.seconds();
     }
   }
 
-  /// Replaces the law of old slot `index` by the corrector's, if it has one to give.
-  void correct_law(const cpu::SequenceRows& block, const DecoderState& before,
-                   const DecoderState& now, std::int64_t index, std::int64_t shift,
-                   TokenLaw& inout_law) {
+  /// Guided hidden rows [block.count, hidden_dim] of one sequence, the first `end` of them filled.
+  MatrixView<const float> guide_hidden(const cpu::SequenceRows& block,
+                                       std::span<const float> scales, std::int64_t end) {
+    const std::int64_t dim = model_->hidden_dim();
+    guided_hidden_.resize(static_cast<std::size_t>(block.count * dim));
+    const MatrixView<float> guided{guided_hidden_.data(), block.count, dim};
+    cpu::SequenceRows rows = block;
+    rows.logits = hidden_.host();
+    for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
+    return guided;
+  }
+
+  /// Lets the corrector change the logits of the draft `behind` positions behind the tip's next
+  /// one.
+  void correct_logits(std::int64_t behind, std::span<float> inout_logits) {
     if constexpr (uses_corrector) {
-      if (index - shift >= corrector_.depth) return;
-      const std::int64_t dim =
-          block.count == 0 ? 0 : static_cast<std::int64_t>(guided_hidden_.size()) / block.count;
-      const CorrectionContext context{
-          before, now, index, shift, {guided_hidden_.data(), block.count, dim}};
-      rows_.corrected_law(block.row(index), before.guidance, grammar_, before.sampling,
-                          before.sequence, context.position(), inout_law,
-                          [&](std::span<float> logits) {
-                            const Stopwatch watch;
-                            const bool corrected = corrector_.correct(*model_, context, logits);
-                            corrector_seconds_ += watch.seconds();
-                            return corrected;
-                          });
+      if (behind >= static_cast<std::int64_t>(drafts_.size())) return;
+      const Stopwatch watch;
+      static_cast<void>(
+          corrector_.correct(*model_, drafts_[static_cast<std::size_t>(behind)], inout_logits));
+      corrector_seconds_ += watch.seconds();
     }
   }
 
@@ -365,6 +376,7 @@ class SpeculativeJacobiDenoiser {
   std::vector<cpu::Verdict> verdicts_;     // [live]
   std::vector<TokenLaw> laws_;             // [window + 1]
   std::vector<float> guided_hidden_;       // [window + 1, hidden_dim] of one sequence
+  std::vector<CorrectionContext> drafts_;  // [min(depth, drafts left)] of one sequence
   std::vector<float> weights_;             // [vocab]
 };
 

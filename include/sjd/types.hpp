@@ -43,7 +43,8 @@ struct GenerationResult {
   bool cancelled = false;
   double host_seconds =
       0.0;  ///< inside Model::prefill and Model::forward, shared by its batch-mates
-  double library_seconds = 0.0;  ///< everything else, shared by its batch-mates
+  double library_seconds = 0.0;    ///< everything else, shared by its batch-mates
+  double corrector_seconds = 0.0;  ///< the part of library_seconds spent in the corrector
 
   /// Tokens per forward pass (tau); the first token comes from the prefill and is counted.
   [[nodiscard]] double tokens_per_pass() const {

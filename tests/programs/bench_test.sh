@@ -30,6 +30,7 @@ grep -F '[' out.txt | grep -E '^(ar|sjd)' | grep -qvE 'lossless|LOSSY' &&
   fail "a row hides whether it is lossless"
 says numbers.json '"tokens_per_pass_95"'
 says numbers.json '"library_ms_per_pass"'
+says numbers.json '"corrector_ms_per_pass"'
 
 expect 0 bench --full --prompts 1 --guidance 1 --window 5 --levels 1 --split train --no-score
 says out.txt "LOSSY"

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "sjd/hosts/llama.hpp"
@@ -70,6 +71,9 @@ struct Scene {
   [[nodiscard]] CorrectionContext context(std::int64_t index) const {
     return {before, now, index, 2, {hidden.data(), 7, dim}};
   }
+  [[nodiscard]] std::vector<CorrectionContext> drafts() const {
+    return {context(2), context(3), context(4), context(5)};
+  }
 };
 
 double silu(double x) {
@@ -125,7 +129,8 @@ CorrectorHead load(const TestTensors& tensors, InstructionSet set = InstructionS
 
 std::vector<float> corrected(CorrectorHead& head, const Scene& scene, std::int64_t index) {
   std::vector<float> logits(vocab, 0.25F);
-  head.begin({scene.hidden.data(), 7, dim}, 2, 6);
+  const std::vector<CorrectionContext> drafts = scene.drafts();
+  head.begin(drafts);
   REQUIRE(head.correct(scene.context(index), logits));
   return logits;
 }
@@ -179,7 +184,8 @@ TEST_CASE("a draft whose neighbours did not change is left alone") {
   scene.now = scene.before;
   CorrectorHead head = load(random_head(1));
   std::vector<float> logits(vocab, 0.25F);
-  head.begin({scene.hidden.data(), 7, dim}, 2, 6);
+  const std::vector<CorrectionContext> drafts = scene.drafts();
+  head.begin(drafts);
   CHECK_FALSE(head.correct(scene.context(3), logits));
   CHECK(logits == std::vector<float>(vocab, 0.25F));
 }
@@ -189,10 +195,65 @@ TEST_CASE("the corrector head refuses rows that it was not given") {
   CorrectorHead head = load(random_head(1));
   std::vector<float> logits(vocab);
   CHECK_THROWS_AS(head.correct(scene.context(3), logits), Error);
-  CHECK_THROWS_AS(head.begin({scene.hidden.data(), 7, dim}, 0, 3), Error);
-  CHECK_THROWS_AS(head.begin({scene.hidden.data(), 7, dim - 1}, 1, 3), Error);
-  head.begin({scene.hidden.data(), 7, dim}, 4, 6);
+  const auto refused = [&](std::int64_t index, std::int64_t rows, std::int64_t columns) {
+    const CorrectionContext draft{
+        scene.before, scene.now, index, 2, {scene.hidden.data(), rows, columns}};
+    CHECK_THROWS_AS(head.begin({&draft, 1}), Error);
+  };
+  refused(0, 7, dim);
+  refused(5, 5, dim);
+  refused(3, 7, dim - 1);
+  const std::vector<CorrectionContext> apart{scene.context(2), scene.context(4)};
+  CHECK_THROWS_AS(head.begin(apart), Error);
+  const std::vector<CorrectionContext> right{scene.context(4), scene.context(5)};
+  head.begin(right);
   CHECK_THROWS_AS(head.correct(scene.context(3), logits), Error);
+}
+
+namespace {
+
+CorrectorHead head_of(std::int64_t together, InstructionSet set, Storage storage) {
+  const sjd::test::TemporaryDirectory directory;
+  const auto path = directory.path() / "corrector.safetensors";
+  sjd::test::write_safetensors(path, random_head(1));
+  return {sjd::hosts::read_corrector_weights(path, vocab, dim, storage), set, together};
+}
+
+/// The changed logits of all drafts, left to right; after its turn draft `i` becomes token
+/// moves[i - 2] where that is not negative.
+std::vector<std::vector<float>> walk(CorrectorHead& head, const std::vector<std::int32_t>& moves) {
+  Scene scene;
+  const std::vector<CorrectionContext> drafts = scene.drafts();
+  std::vector<std::vector<float>> all;
+  head.begin(drafts);
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    all.emplace_back(vocab, 0.25F);
+    static_cast<void>(head.correct(drafts[i], all.back()));
+    if (moves[i] >= 0) scene.now.window[i + 2].token = moves[i];
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("drafts computed together give the bits of one by one") {
+  for (const Storage storage : {Storage::fp32, Storage::bf16}) {
+    for (const InstructionSet set : {InstructionSet::scalar, InstructionSet::avx2,
+                                     InstructionSet::avx512, InstructionSet::amx}) {
+      if (!sjd::hosts::supported(set)) continue;
+      CorrectorHead one = head_of(1, set, storage);
+      for (const std::int64_t together : {2, 3, 16}) {
+        CorrectorHead many = head_of(together, set, storage);
+        // No draft moves, all do, one does, one moves back to what it was.
+        for (const std::vector<std::int32_t>& moves : {std::vector<std::int32_t>{-1, -1, -1, -1},
+                                                       {40, 41, 42, 43},
+                                                       {-1, 8, -1, -1},
+                                                       {-1, 33, -1, -1}}) {
+          CHECK(walk(many, moves) == walk(one, moves));
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("a corrector file is read strictly") {
@@ -312,6 +373,8 @@ TEST_CASE("a corrected sequence does not depend on its batch") {
                                      sjd::HeadCorrector{}};
   const auto together = many.generate(std::span{requests});
   CHECK(many.corrector_seconds() > 0.0);
+  CHECK(together[0].corrector_seconds > 0.0);
+  CHECK(together[0].corrector_seconds <= together[0].library_seconds);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     CHECK(one.generate(requests[i]).tokens == together[i].tokens);
   }

@@ -43,13 +43,14 @@ struct SamplingOptions {
 inline void guide(MatrixView<const float> branches, std::span<const float> scales,
                   std::span<float> guided) {
   const std::span<const float> u = branches.row(branches.rows - 1);
-  for (std::size_t v = 0; v < guided.size(); ++v) {
-    float z = u[v];
-    for (std::size_t b = 0; b < scales.size(); ++b) {
-      const float l = branches.row(static_cast<std::int64_t>(b))[v];
-      if (l != u[v]) z = std::fma(scales[b], l - u[v], z);
+  std::copy_n(u.data(), guided.size(), guided.data());
+  for (std::size_t b = 0; b < scales.size(); ++b) {
+    const std::span<const float> row = branches.row(static_cast<std::int64_t>(b));
+    for (std::size_t v = 0; v < guided.size(); ++v) {
+      const float difference = row[v] - u[v];  // taken in any case, so that the loop vectorizes
+      const float step = row[v] != u[v] ? difference : 0.0F;
+      guided[v] = std::fma(scales[b], step, guided[v]);
     }
-    guided[v] = z;
   }
 }
 

@@ -39,22 +39,22 @@ class RowPipeline {
            const Grammar& grammar, const SamplingOptions& options, std::int32_t sequence,
            Position position, TokenLaw& law) {
     corrected_law(branches, guidance, grammar, options, sequence, position, law,
-                  [](std::span<float>) { return true; });
+                  [](std::span<float>) {});
   }
 
   /// The same, with `correct(logits)` between guidance and grammar; it may change the logits
-  /// [vocab]. If it returns false, `law` is left alone and so does this function.
+  /// [vocab] and is not asked where the position is forced.
   template <GrammarPolicy Grammar, class Correct>
-  bool corrected_law(MatrixView<const float> branches, std::span<const float> guidance,
+  void corrected_law(MatrixView<const float> branches, std::span<const float> guidance,
                      const Grammar& grammar, const SamplingOptions& options, std::int32_t sequence,
                      Position position, TokenLaw& law, Correct&& correct) {
     if (const TokenId only = grammar.forced(position); only >= 0) {
       law.set_point(only);
-      return true;
+      return;
     }
     guided_.resize(static_cast<std::size_t>(branches.columns));
     guide(branches, guidance, guided_);
-    if (!correct(std::span<float>{guided_})) return false;
+    correct(std::span<float>{guided_});
     grammar.mask(position, guided_);
     try {
       builder_.build(guided_, options, law);
@@ -64,7 +64,6 @@ class RowPipeline {
                       ", image position " + std::to_string(position) + ")",
                   sequence, position};
     }
-    return true;
   }
 
  private:

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sjd/policies/acceptance.hpp"
@@ -29,18 +31,40 @@ inline std::int64_t clean_prefix(std::span<const Slot> window) {
   return noisy - window.begin();
 }
 
+/// The laws of a pass, each built when it is first asked for: most passes judge a few rows only,
+/// and a law behind the new tip may be corrected before it is built.
+template <class Build>
+class LawsOnDemand {
+ public:
+  /// `build(j)` writes laws[j].
+  LawsOnDemand(std::span<const TokenLaw> laws, Build build)
+      : laws_{laws}, build_{std::move(build)} {}
+
+  /// Law j, and with it all laws before.
+  const TokenLaw& operator[](std::size_t j) {
+    while (built_ <= j) build_(static_cast<std::int64_t>(built_++));
+    return laws_[j];
+  }
+
+ private:
+  std::span<const TokenLaw> laws_;
+  Build build_;
+  std::size_t built_ = 0;
+};
+
 /// Judges a window from the left and draws the token that ends the iteration.
 ///
 /// With c clean slots in front, only laws 0..c saw nothing but clean rows: under the gate they
 /// alone judge (slots 1..c+1) and correct. Slot c+1 may be noisy: its judge does not see it. If it
 /// is accepted there is no bonus, because row c+1 saw noise.
 ///
-/// shapes  laws [window + 1]: laws[j] is the target law of position committed + j
+/// shapes  laws [window + 1]: laws[j] is the target law of position committed + j; asked for in
+///         ascending order and only as far as the criterion goes
 /// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the prefix
 /// source  docs/algorithm.md, step 2; arXiv 2510.08994 (criterion)
-template <class Acceptance, RandomGate Gate>
+template <class Acceptance, RandomGate Gate, class Laws>
 [[nodiscard]] Verdict verify(const Acceptance& acceptance, Gate& gate, const DecoderState& state,
-                             std::int64_t iteration, std::span<const TokenLaw> laws) {
+                             std::int64_t iteration, Laws&& laws) {
   const std::span<const Slot> window = state.window;
   const auto width = static_cast<std::int64_t>(window.size());
   const std::int64_t clean = Acceptance::clean_prefix_only ? clean_prefix(window) : width;

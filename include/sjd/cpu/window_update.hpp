@@ -105,14 +105,14 @@ void fill_window(const Rules& rules, Gate& gate, std::int64_t slots, std::int64_
 /// Commits a verdict into `inout_next` (a copy of the state before the pass): tokens, surviving
 /// slots refined by the laws of this pass, new slots at the right.
 ///
-/// `correct(index, shift, inout_next, inout_law)` may replace the law of an old slot before the
-/// slot moves to it; every slot to its left has moved already.
+/// `law(index, shift, inout_next, inout_law)` completes the law of an old slot before the slot
+/// moves to it; every slot to its left has moved already.
 ///
-/// shapes  inout_laws [window + 1]; slots: drafts wanted for the next pass
+/// shapes  inout_laws [window + 1], the last one complete; slots: drafts wanted for the next pass
 /// edge    a finished picture keeps no window
-template <class Rules, RandomGate Gate, class Correct>
+template <class Rules, RandomGate Gate, class Law>
 void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<TokenLaw> inout_laws,
-             std::int64_t slots, std::int64_t vocab, DecoderState& inout_next, Correct&& correct) {
+             std::int64_t slots, std::int64_t vocab, DecoderState& inout_next, Law&& law) {
   std::vector<Slot>& window = inout_next.window;
   const auto width = static_cast<std::int64_t>(window.size());
   const std::int64_t first_position = inout_next.committed();
@@ -129,7 +129,7 @@ void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<T
     Slot& slot = window[static_cast<std::size_t>(i)];
     const DrawKey key{.position = first_position + i, .iteration = inout_next.iteration};
     TokenLaw& target = inout_laws[static_cast<std::size_t>(i)];
-    correct(i, shift, inout_next, target);
+    law(i, shift, inout_next, target);
     slot.age += 1;
     refine_slot(rules, gate, key, i - shift + 1, target, slot);
   }

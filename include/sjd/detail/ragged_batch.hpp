@@ -67,8 +67,16 @@ struct RunningRequest {
   std::size_t index = 0;  ///< request that it answers
   double host_seconds = 0.0;
   double library_seconds = 0.0;
+  double corrector_seconds = 0.0;
   bool cancelled = false;
 };
+
+/// Seconds that a decoder spent in its corrector so far; 0 if it is of a kind that has none.
+template <class Decoder>
+double corrector_seconds_of(const Decoder& decoder) {
+  if constexpr (requires { decoder.corrector_seconds(); }) return decoder.corrector_seconds();
+  return 0.0;
+}
 
 /// Decodes all requests with a decoder that has start(), step(), host_seconds() and model().
 ///
@@ -89,14 +97,17 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
   }
   std::size_t waiting = 0;
   double host_before = decoder.host_seconds();
+  double corrector_before = corrector_seconds_of(decoder);
   const auto book = [&](const Stopwatch& watch, RunningRequest& entry) {
     const double host = decoder.host_seconds() - host_before;
     entry.host_seconds += host;
     entry.library_seconds += watch.seconds() - host;
+    entry.corrector_seconds += corrector_seconds_of(decoder) - corrector_before;
   };
   while (waiting < requests.size() || !states.empty()) {
     while (waiting < requests.size() && !free.empty()) {
       host_before = decoder.host_seconds();
+      corrector_before = corrector_seconds_of(decoder);
       const Stopwatch watch;
       states.push_back(decoder.start(free.back(), requests[waiting]));
       free.pop_back();
@@ -104,6 +115,7 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
       book(watch, running.back());
     }
     host_before = decoder.host_seconds();
+    corrector_before = corrector_seconds_of(decoder);
     const Stopwatch watch;
     const std::vector<IterationEvent> events = decoder.step(states);
     for (RunningRequest& entry : running) book(watch, entry);
@@ -114,8 +126,8 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
     for (std::size_t i = states.size(); i-- > 0;) {
       if (!states[i].finished() && !running[i].cancelled) continue;
       results[running[i].index] = {std::move(states[i].tokens), std::move(states[i].statistics),
-                                   running[i].cancelled, running[i].host_seconds,
-                                   running[i].library_seconds};
+                                   running[i].cancelled,        running[i].host_seconds,
+                                   running[i].library_seconds,  running[i].corrector_seconds};
       free.push_back(states[i].sequence);
       states.erase(states.begin() + static_cast<std::ptrdiff_t>(i));
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));

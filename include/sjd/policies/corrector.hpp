@@ -67,6 +67,12 @@ class CorrectionContext {
 ///   returns true, or returns false and leaves them alone. It must be a function of the context and
 ///   these logits. Grammar and filters follow; the draft moves to the new law by the composition's
 ///   refinement.
+/// - `begin(model, drafts)`, optional: called once a pass and sequence with the contexts of all
+/// drafts
+///   that may be redrawn, left to right by rows; correct() follows with each of them in this order.
+///   They stay valid until the last one and follow the window as it moves, so that work may be done
+///   in advance and for many drafts at once; what they say before their turn may change and must
+///   not decide anything.
 template <class P, class Model>
 concept CorrectorPolicy = PolicyOf<P, role::corrector> &&
     requires(const P& policy, Model& model, const CorrectionContext& context,
@@ -98,9 +104,8 @@ struct HeadCorrector {
   std::int64_t depth = 32;  ///< drafts behind the tip that may be redrawn
 
   template <class Model>
-  void begin(Model& model, MatrixView<const float> hidden, std::int64_t first,
-             std::int64_t end) const {
-    model.corrector_head().begin(hidden, first, end);
+  void begin(Model& model, std::span<const CorrectionContext> drafts) const {
+    model.corrector_head().begin(drafts);
   }
 
   template <class Model>
