@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,7 +19,7 @@ namespace sjd {
 /// Integer sums are associative: any split over lanes, threads or devices gives the same total and
 /// so the same token. What lies under 2^-32 of the mode has no mass.
 SJD_HOST_DEVICE inline std::uint32_t mass_of(float below_max) {
-  return static_cast<std::uint32_t>(exp_nonpositive(below_max) * 2147483648.0F + 0.5F);
+  return static_cast<std::uint32_t>(std::fmaf(exp_nonpositive(below_max), 2147483648.0F, 0.5F));
 }
 
 /// Exact law of one token. The object that a token is drawn from is the object that is stored

@@ -62,7 +62,7 @@ struct KarrasSchedule {
     const double top = std::pow(static_cast<double>(rho_max), 1.0 / power);
     const double bottom = std::pow(static_cast<double>(rho_min), 1.0 / power);
     const double i = grid + 1 - checkpoint_level;
-    return static_cast<float>(std::pow(top + i / grid * (bottom - top), double{power}));
+    return static_cast<float>(std::pow(std::fma(i / grid, bottom - top, top), double{power}));
   }
 
   /// alpha and sigma of a checkpoint level; (1, 0) for level 0.
