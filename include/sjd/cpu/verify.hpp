@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "sjd/core/error.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/state.hpp"
 
@@ -52,7 +53,8 @@ template <class Acceptance, RandomGate Gate>
     const TokenLaw& target = laws[static_cast<std::size_t>(i)];
     verdict.judged = i + 1;
     if (!acceptance.accept(gate, key, slot, target)) {
-      verdict.token = acceptance.recover(gate, key, slot, target);
+      verdict.token = naming_sequence(state.sequence,
+                                      [&] { return acceptance.recover(gate, key, slot, target); });
       verdict.recovered = true;
       return verdict;
     }
