@@ -43,8 +43,8 @@ struct CaptionedPicture {
 /// How captions are drawn in training.
 struct CaptionOptions {
   double empty = 0.1;  ///< only <image>: what guidance subtracts
-  double name_only =
-      0.6;  ///< of the rest; otherwise shuffled keywords, or the name and some of them
+  /// Of the rest; otherwise shuffled keywords, or the name and some of them.
+  double name_only = 0.6;
 };
 
 /// Pictures as codes, with captions; everything the transformer is trained and judged on.

@@ -13,8 +13,8 @@
 
 namespace sjd {
 
-/// Probability mass of a logit that lies `below_max` <= 0 under the largest: round(2^31
-/// e^below_max).
+/// Probability mass of a logit that lies `below_max` <= 0 under the largest:
+/// round(2^31 e^below_max).
 ///
 /// Integer sums are associative: any split over lanes, threads or devices gives the same total and
 /// so the same token. What lies under 2^-32 of the mode has no mass.
@@ -26,8 +26,7 @@ SJD_HOST_DEVICE inline std::uint32_t mass_of(float below_max) {
 /// beside it; there is no way to store another.
 ///
 /// Kinds: `none` (no token yet), `uniform` (over `vocab` tokens), `point` (one token), `list`
-/// (tokens in ascending
-/// order, each with a mass > 0). Masses of uniform and point laws are 1.
+/// (tokens in ascending order, each with a mass > 0). Masses of uniform and point laws are 1.
 class TokenLaw {
  public:
   enum class Kind : std::uint8_t { none, uniform, point, list };

@@ -32,8 +32,8 @@ enum class Purpose : std::uint32_t {
 /// Where a draw stands. No batch slot, rank, clock or launch shape enters.
 struct DrawKey {
   Position position = 0;  ///< image position of the token that the draw is about
-  std::int64_t iteration =
-      0;  ///< committed iterations of this sequence; a retried one draws the same
+  /// Committed iterations of this sequence; a retried one draws the same.
+  std::int64_t iteration = 0;
   Purpose purpose = Purpose::target;
 };
 

@@ -37,7 +37,9 @@ inline std::int64_t clean_prefix(std::span<const Slot> window) {
 /// is accepted there is no bonus, because row c+1 saw noise.
 ///
 /// shapes  laws [window + 1]: laws[j] is the target law of position committed + j
-/// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the prefix
+/// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the
+///         prefix
+/// errors  those of the criterion, with the sequence
 /// source  docs/algorithm.md, step 2; arXiv 2510.08994 (criterion)
 template <class Acceptance, RandomGate Gate>
 [[nodiscard]] Verdict verify(const Acceptance& acceptance, Gate& gate, const DecoderState& state,

@@ -51,8 +51,8 @@ struct KarrasSchedule {
   float rho_min = 2.0F;     ///< noise of checkpoint level 1
   float rho_max = 16.0F;    ///< noise of checkpoint level grid + 1
   LevelDescent descent = LevelDescent::by_age;
-  std::int32_t tokens_per_level =
-      4;  ///< by_deadline: a slot i behind the tip has level <= (i-1)/this
+  /// by_deadline: a slot i behind the tip has level <= (i-1)/this.
+  std::int32_t tokens_per_level = 4;
 
   static constexpr float power = 7.0F;
 
