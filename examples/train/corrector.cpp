@@ -46,6 +46,7 @@ struct Settings {
   std::int64_t workers = 1;
   std::int64_t steps = 0;  // of each fit; 0 = as many as fit into the time
   CorrectorRegularization regularization;
+  std::string neighbours;
 };
 
 Settings read_settings(std::span<char* const> args) {
@@ -68,6 +69,8 @@ Settings read_settings(std::span<char* const> args) {
                               {"dropout", "0.1"},
                               {"decay", "0.02"},
                               {"lookup", "1"},
+                              {"targets", "law"},
+                              {"neighbours", "near"},
                               {"workers", "1"}}};
   Settings s;
   s.model = options.text("model");
@@ -87,14 +90,25 @@ Settings read_settings(std::span<char* const> args) {
   s.workers = std::max<std::int64_t>(options.count("workers"), 1);
   s.steps = options.count("steps");
   s.regularization = {std::stof(options.text("dropout")), std::stof(options.text("decay")),
-                      options.count("lookup") != 0};
+                      options.count("lookup") != 0, options.text("targets") == "sample"};
+  s.neighbours = options.text("neighbours");
   return s;
 }
 
-/// Neighbours in the row (1, 2) and in the row above (two to the right .. one to the left).
-std::vector<std::int32_t> neighbours_of(const hosts::LlamaConfig& config) {
+/// Offsets to the left that the head looks at; `near`: in the row (1, 2) and in the row above (two
+/// to the right .. one to the left).
+std::vector<std::int32_t> neighbours_of(const std::string& list, const hosts::LlamaConfig& config) {
   const auto columns = static_cast<std::int32_t>(config.image_columns);
-  return {1, 2, columns - 2, columns - 1, columns, columns + 1};
+  if (list == "near") return {1, 2, columns - 2, columns - 1, columns, columns + 1};
+  std::vector<std::int32_t> offsets;
+  std::istringstream words{list};
+  for (std::string word; std::getline(words, word, ',');) {
+    offsets.push_back(std::stoi(word));
+    if (offsets.back() <= (offsets.size() > 1 ? offsets[offsets.size() - 2] : 0)) {
+      throw std::invalid_argument("option --neighbours: offsets must be positive and ascending");
+    }
+  }
+  return offsets;
 }
 
 /// What a run has gathered and learned so far.
@@ -116,13 +130,13 @@ class Session {
  private:
   [[nodiscard]] CorrectorShape shape() const {
     return {config_.hidden_size, config_.image_vocab_size, settings_.width, 32,
-            neighbours_of(config_)};
+            neighbours_of(settings_.neighbours, config_)};
   }
   void clear(CorrectorTraces& traces) const {
     traces = {};
     traces.hidden_dim = config_.hidden_size;
     traces.vocab = config_.image_vocab_size;
-    traces.neighbours = neighbours_of(config_);
+    traces.neighbours = neighbours_of(settings_.neighbours, config_);
   }
 
   /// Traces of one worker, made with the head that is on disk, if there is one.
@@ -141,6 +155,7 @@ class Session {
   void keep_traces() const;
   void find_traces();
   void print_score(const char* when);
+  void print_second_candidate();
   void save(std::int64_t round);
   [[nodiscard]] double seconds_left() const { return settings_.seconds - watch_.seconds(); }
 
@@ -255,6 +270,17 @@ void Session::print_score(const char* when) {
   log_ << line;
 }
 
+void Session::print_second_candidate() {
+  for (const std::int64_t distance : {1, 2}) {
+    const SecondCandidate found = fit_.second_candidate(held_out_, distance, 2'000);
+    std::printf(
+        "  slot %lld: draft accepted %.3f, of the others a second candidate %.3f (%lld rows)\n",
+        static_cast<long long>(distance - 1), found.first, found.second,
+        static_cast<long long>(found.rows));
+  }
+  std::fflush(stdout);
+}
+
 void Session::fit_round(std::int64_t round, double seconds) {
   const Stopwatch watch;
   const bool last = round == settings_.rounds;
@@ -347,6 +373,7 @@ void Session::run() {
     latest_ = std::min(latest_, train_.rows() - 1);
     save(round);
   }
+  print_second_candidate();
 }
 
 }  // namespace

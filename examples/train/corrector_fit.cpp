@@ -88,7 +88,8 @@ CorrectorFit::CorrectorFit(CorrectorShape shape, CorrectorRegularization regular
       dsum_(x_.size()),
       u_(x_.size()),
       v_(x_.size()),
-      scratch_(size_of(shape_.vocab)) {}
+      scratch_(size_of(shape_.vocab)),
+      one_hot_(size_of(shape_.vocab)) {}
 
 void CorrectorFit::use_embeddings(MatrixView<const float> table) {
   for (std::int64_t j = 0; j < table.columns; ++j) {
@@ -250,15 +251,29 @@ void CorrectorFit::forward(std::int64_t examples, Dropout dropout) {
   std::memcpy(change_.data(), bits(change), size_of(examples * shape_.vocab) * sizeof(Bf16));
 }
 
+/// One token of the law, as a law of its own.
+const Bf16* CorrectorFit::draw_target(const Bf16* law, std::size_t example) {
+  std::mt19937 random{static_cast<std::uint32_t>(size_of(steps_ * batch_) + example)};
+  std::fill(one_hot_.begin(), one_hot_.end(), Bf16{0});
+  float total = 0.0F;
+  for (std::int64_t v = 0; v < shape_.vocab; ++v) total += widen(law[v]);
+  float left = std::uniform_real_distribution<float>{0.0F, total}(random);
+  std::size_t chosen = 0;
+  while (chosen + 1 < one_hot_.size() && left >= widen(law[chosen])) left -= widen(law[chosen++]);
+  one_hot_[chosen] = narrow(1.0F);
+  return one_hot_.data();
+}
+
 double CorrectorFit::losses(const CorrectorTraces& traces, std::span<const std::int64_t> chosen) {
   float total = 0.0F;
   for (const std::int64_t row : chosen) total += slot_weight(traces.distance[size_of(row)]);
   double variation = 0.0;
   for (std::size_t e = 0; e < chosen.size(); ++e) {
     const float weight = slot_weight(traces.distance[size_of(chosen[e])]) / total;
+    const Bf16* law = traces.target.data() + chosen[e] * shape_.vocab;
     const LawLoss loss =
         law_loss(traces.logits.data() + chosen[e] * shape_.vocab,
-                 traces.target.data() + chosen[e] * shape_.vocab, shape_.vocab, weight,
+                 regularization_.sampled ? draw_target(law, e) : law, shape_.vocab, weight,
                  entropy_share, change_.data() + e * size_of(shape_.vocab), scratch_.data());
     variation += double{weight} * double{loss.variation};
   }

@@ -35,6 +35,7 @@ struct CorrectorRegularization {
   float dropout = 0.0F;  ///< of the last inner layer
   float decay = 0.01F;   ///< of the matrices
   bool lookup = true;    ///< tokens share what they learn through their embeddings
+  bool sampled = false;  ///< learn from one token drawn from the law, not from the law itself
 };
 
 /// How well a head, and no head, guess the law of the next pass: mean total variation by distance.
@@ -42,6 +43,13 @@ struct CorrectorScore {
   std::vector<double> with;     // [distance], index 0 = all distances, weighted as in training
   std::vector<double> without;  // [distance]
   std::vector<std::int64_t> rows;
+};
+
+/// What a second candidate for one slot could add, measured on traces and not decoded.
+struct SecondCandidate {
+  double first = 0.0;   ///< share of rows whose draft is accepted
+  double second = 0.0;  ///< of the others, share whose second, different draft is accepted
+  std::int64_t rows = 0;
 };
 
 /// A corrector head in training: weights, their Adam state, and one step on a batch of traces.
@@ -62,6 +70,12 @@ class CorrectorFit {
   double step(const CorrectorTraces& traces, std::span<const std::int64_t> chosen, float rate);
 
   [[nodiscard]] CorrectorScore score(const CorrectorTraces& traces, std::int64_t most_rows);
+
+  /// A draft from the head's law r, judged by the target p; after its rejection a second one from r
+  /// without the first, judged by the residual (p - r)+ (SpecInfer, arXiv 2305.09781, with siblings
+  /// that differ). Costs vocab^2 a row.
+  [[nodiscard]] SecondCandidate second_candidate(const CorrectorTraces& traces,
+                                                 std::int64_t distance, std::int64_t most_rows);
 
   /// Weight of a slot in the loss: the first slots decide whether the rest is reached.
   [[nodiscard]] static float slot_weight(std::int64_t distance);
@@ -84,6 +98,7 @@ class CorrectorFit {
   void gather_embeddings(std::int64_t examples);
   void forward(std::int64_t examples, Dropout dropout);
   double losses(const CorrectorTraces& traces, std::span<const std::int64_t> chosen);
+  [[nodiscard]] const Bf16* draw_target(const Bf16* law, std::size_t example);
   void backward(std::int64_t examples, Dropout dropout);
   void update_table(const AdamStep& adam, std::int64_t examples);
   [[nodiscard]] std::vector<float> folded_tables() const;
@@ -119,6 +134,7 @@ class CorrectorFit {
   std::vector<float> u_;                 // [batch, width]
   std::vector<float> v_;                 // [batch, width]
   std::vector<float> scratch_;           // [vocab]
+  std::vector<Bf16> one_hot_;            // [vocab]
 };
 
 }  // namespace sjd::train

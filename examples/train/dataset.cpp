@@ -102,7 +102,7 @@ std::vector<std::int64_t> Dataset::split(const std::string& name) const {
 }
 
 std::vector<std::int32_t> Dataset::caption(const CaptionedPicture& picture,
-                                           const CaptionOptions& options,
+                                           const DrawOptions& options,
                                            std::mt19937_64& engine) const {
   if (uniform(engine) < options.empty) return {};
   const bool name_only = uniform(engine) < options.name_only || picture.keyword_words.empty();
@@ -134,7 +134,7 @@ void Dataset::add(const CaptionedPicture& picture, std::int64_t augmentation,
   ++batch.sequences;
 }
 
-Batch Dataset::draw(std::int64_t sequences, const CaptionOptions& options,
+Batch Dataset::draw(std::int64_t sequences, const DrawOptions& options,
                     std::mt19937_64& engine) const {
   Batch batch;
   for (std::int64_t s = 0; s < sequences; ++s) {
@@ -142,8 +142,10 @@ Batch Dataset::draw(std::int64_t sequences, const CaptionOptions& options,
     const auto at = std::upper_bound(cumulative_.begin(), cumulative_.end() - 1, mark);
     const std::int64_t index = training_[static_cast<std::size_t>(at - cumulative_.begin())];
     const CaptionedPicture& picture = pictures_[static_cast<std::size_t>(index)];
-    const auto augmentation =
-        static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes_.size(1)));
+    // Coding 0 is the picture as it is.
+    const bool as_it_is = options.plain > 0.0 && uniform(engine) < options.plain;
+    const std::uint64_t any = engine() % static_cast<std::uint64_t>(codes_.size(1));
+    const std::int64_t augmentation = as_it_is ? 0 : static_cast<std::int64_t>(any);
     add(picture, augmentation, caption(picture, options, engine), batch);
   }
   return batch;

@@ -40,11 +40,12 @@ struct CaptionedPicture {
   std::int64_t index = 0;  ///< row of codes.safetensors
 };
 
-/// How captions are drawn in training.
-struct CaptionOptions {
+/// How training sequences are drawn.
+struct DrawOptions {
   double empty = 0.1;  ///< only <image>: what guidance subtracts
   /// Of the rest; otherwise shuffled keywords, or the name and some of them.
   double name_only = 0.6;
+  double plain = 0.0;  ///< share of pictures taken as they are; the others are augmented evenly
 };
 
 /// Pictures as codes, with captions; everything the transformer is trained and judged on.
@@ -60,7 +61,7 @@ class Dataset {
 
   /// Random training sequences; rarer families are drawn relatively more often (1/sqrt of their
   /// size).
-  [[nodiscard]] Batch draw(std::int64_t sequences, const CaptionOptions& options,
+  [[nodiscard]] Batch draw(std::int64_t sequences, const DrawOptions& options,
                            std::mt19937_64& engine) const;
   /// The plain pictures with their names, in order; missing ones (index -1) repeat the first with
   /// weight 0.
@@ -73,7 +74,7 @@ class Dataset {
   void add(const CaptionedPicture& picture, std::int64_t augmentation,
            const std::vector<std::int32_t>& caption, Batch& batch) const;
   [[nodiscard]] std::vector<std::int32_t> caption(const CaptionedPicture& picture,
-                                                  const CaptionOptions& options,
+                                                  const DrawOptions& options,
                                                   std::mt19937_64& engine) const;
 
   std::size_t max_prompt_;

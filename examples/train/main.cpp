@@ -34,7 +34,7 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train base    --data DIR --output DIR [--minutes 75] [--steps 0] [--workers 1] [--batch 32]
                 [--micro-batch 16] [--rate 1.5e-3] [--final-rate 1e-4] [--warmup 200]
                 [--dropout 0.1] [--decay 0.1] [--average 0.998] [--clip 1] [--seed 1]
-                [--empty 0.1] [--name-only 0.6]
+                [--empty 0.1] [--name-only 0.6] [--plain 0]
                 [--report-seconds 60] [--save-seconds 180] [--sample-seconds 600]
   train denoise --data DIR --output DIR [--init base/base.ckpt] [--clean 0.4]
                 [--feed posterior_mean|raw] and everything that base takes;
@@ -45,7 +45,8 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train corrector --model DIR [--weights sjd2.safetensors] [--output corrector.safetensors] [--minutes 12]
                 [--rounds 4] [--workers 1] [--trace-share 0.5] [--init FILE] [--traces FILE] [--width 256]
                 [--window 48] [--batch 256] [--rate 2e-3] [--final-rate 1e-4] [--seed 1]
-                [--steps 0] [--dropout 0.1] [--decay 0.02] [--lookup 1]
+                [--neighbours near|1,2,14,...] [--targets law|sample] [--dropout 0.1] [--decay 0.02]
+                [--lookup 1] [--steps 0]; --trace-share 0 fits on kept --traces alone
 
 A worker is one thread with one core; give it its own (`taskset -c 0`), and compile elsewhere.
 SIGINT and SIGTERM write a checkpoint and exit with 130; the same command continues, also with more

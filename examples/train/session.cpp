@@ -141,6 +141,7 @@ std::map<std::string, std::string> session_defaults() {
           {"seed", "1"},
           {"empty", "0.1"},
           {"name-only", "0.6"},
+          {"plain", "0"},
           {"report-seconds", "60"},
           {"save-seconds", "180"},
           {"sample-seconds", "600"}};
@@ -173,6 +174,7 @@ TrainerOptions trainer_options(const StageOptions& options) {
   trainer.seed = static_cast<std::uint64_t>(options.count("seed"));
   trainer.captions.empty = number(options, "empty");
   trainer.captions.name_only = number(options, "name-only");
+  trainer.captions.plain = number(options, "plain");
   return trainer;
 }
 
