@@ -16,6 +16,8 @@ constexpr Colour grid_grey{224, 224, 224};
 constexpr std::array<Colour, 6> curve_colours{
     {{31, 119, 180}, {214, 39, 40}, {44, 160, 44}, {0, 0, 0}, {148, 103, 189}, {255, 127, 14}}};
 constexpr std::int64_t text_scale = 2;  // pixels a dot of the font
+constexpr int ticks_x = 8;              // about so many
+constexpr int ticks_y = 6;
 constexpr std::int64_t text_width = 6 * text_scale;
 constexpr std::int64_t text_height = font_rows * text_scale;
 
@@ -73,7 +75,7 @@ std::int64_t text_length(std::string_view text) {
 void draw_axes(Picture& inout_chart, const Axis& x, const Axis& y, const AxisTitles& titles) {
   const auto left = std::llround(x.first_pixel), right = std::llround(x.last_pixel);
   const auto bottom = std::llround(y.first_pixel), top = std::llround(y.last_pixel);
-  const double step_x = x.tick(8), step_y = y.tick(6);
+  const double step_x = x.tick(ticks_x), step_y = y.tick(ticks_y);
   for (double value = std::ceil(x.low / step_x) * step_x; value <= x.high; value += step_x) {
     const std::string text = tick_text(value, step_x);
     fill(inout_chart, top, x.pixel(value), bottom - top, 1, grid_grey);
@@ -136,7 +138,7 @@ void write_text(Picture& inout_picture, std::string_view text, std::int64_t top,
 
 Picture line_chart(std::span<const Curve> curves, const AxisTitles& titles, std::int64_t height,
                    std::int64_t width) {
-  Axis x{.first_pixel = 74.0, .last_pixel = static_cast<double>(width) - 20.0};
+  Axis x{.last_pixel = static_cast<double>(width) - 20.0};
   Axis y{.first_pixel = static_cast<double>(height) - 48.0, .last_pixel = 60.0};
   for (const Curve& curve : curves) {
     for (const ChartPoint& point : curve.points) {
@@ -146,6 +148,9 @@ Picture line_chart(std::span<const Curve> curves, const AxisTitles& titles, std:
   }
   x.settle();
   y.settle();
+  const std::int64_t widest = std::max(text_length(tick_text(y.low, y.tick(ticks_y))),
+                                       text_length(tick_text(y.high, y.tick(ticks_y))));
+  x.first_pixel = static_cast<double>(widest + 14);
   Picture chart = blank_picture(height, width);
   draw_axes(chart, x, y, titles);
   draw_legend(chart, std::llround(x.first_pixel), 30, curves);
