@@ -100,7 +100,7 @@ BenchOptions parse_bench_options(std::span<const std::string> arguments) {
   }
   if (options.levels.empty()) {
     options.levels =
-        full ? std::vector<std::int64_t>{2, 1, 3, 4, 7, 13} : std::vector<std::int64_t>{2, 1};
+        full ? std::vector<std::int64_t>{1, 2, 3, 4, 7, 13} : std::vector<std::int64_t>{1, 2};
   }
   return options;
 }
@@ -119,7 +119,7 @@ usage: bench [--quick | --full] [options]
   --guidance LIST     guidance scales, each a table of its own (default 3,1)
   --temperature T     (default 1)
   --window LIST       windows; the first is used where only one is tried (default 32,16,8)
-  --levels LIST       noise levels, likewise (default 2,1)
+  --levels LIST       noise levels, likewise (default 1,2)
   --only LIST         these compositions only, AR always beside them
   --no-score          leave out nats per token
   --json FILE         every number, also per prompt

@@ -11,10 +11,10 @@
 namespace sjd::paint {
 namespace {
 
-volatile std::sig_atomic_t interrupt_seen = 0;
+volatile std::sig_atomic_t signal_seen = 0;
 
-extern "C" void note_interrupt(int) {
-  interrupt_seen = 1;
+extern "C" void note_signal(int signal) {
+  signal_seen = signal;
 }
 
 int code_of(ErrorCode code) {
@@ -41,13 +41,17 @@ int complain(const char* program, const char* text, int code) {
 
 void watch_interrupts() {
   struct sigaction action {};
-  action.sa_handler = note_interrupt;
+  action.sa_handler = note_signal;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  // nohup lets a program outlive its terminal by having this one ignored.
+  struct sigaction inherited {};
+  sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
 }
 
 void check_interrupt() {
-  if (interrupt_seen != 0) throw Interrupted{};
+  if (signal_seen != 0) throw Interrupted{signal_seen};
 }
 
 int guarded(const char* program, const std::function<int()>& body) {
@@ -60,7 +64,7 @@ int guarded(const char* program, const std::function<int()>& body) {
   } catch (const UsageError& error) {
     return complain(program, error.what(), exit_usage);
   } catch (const Interrupted& error) {
-    return complain(program, error.what(), exit_interrupted);
+    return complain(program, error.what(), error.exit_code());
   } catch (const Error& error) {
     return complain(program, error.what(), code_of(error.code()));
   } catch (const std::filesystem::filesystem_error& error) {

@@ -7,14 +7,14 @@
 
 namespace sjd::paint {
 
-/// What the programs tell the shell; the numbers of sysexits.h where it has one.
+/// What the programs tell the shell; the numbers of sysexits.h where it has one. An interrupted
+/// program tells 128 + the signal, 130 after SIGINT, and leaves nothing half-written.
 enum ExitCode : int {
   exit_ok = 0,
-  exit_usage = 64,         ///< an option outside its range
-  exit_data = 65,          ///< a file of the model directory is bad
-  exit_internal = 70,      ///< a defect of the program
-  exit_io = 74,            ///< the system refused to read or write
-  exit_interrupted = 130,  ///< SIGINT; nothing half-written is left behind
+  exit_usage = 64,     ///< an option outside its range
+  exit_data = 65,      ///< a file of the model directory is bad
+  exit_internal = 70,  ///< a defect of the program
+  exit_io = 74,        ///< the system refused to read or write
 };
 
 /// A command line that cannot be obeyed; what() is the one line that says why.
@@ -23,16 +23,23 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Thrown between two iterations after SIGINT, so that every destructor tidies up.
+/// Thrown between two iterations after a signal to end, so that every destructor tidies up.
 class Interrupted : public std::exception {
  public:
+  explicit Interrupted(int signal) : signal_{signal} {}
+
   [[nodiscard]] const char* what() const noexcept override { return "interrupted"; }
+  /// What a shell reports of a program that the signal ended.
+  [[nodiscard]] int exit_code() const noexcept { return 128 + signal_; }
+
+ private:
+  int signal_;
 };
 
-/// SIGINT sets a flag from here on; a second one ends the program at once.
+/// SIGINT, SIGTERM and SIGHUP are noted from here on; a second one ends the program at once.
 void watch_interrupts();
 
-/// Throws Interrupted if SIGINT has arrived.
+/// Throws Interrupted if one of them has arrived.
 void check_interrupt();
 
 /// Runs a program and turns what it throws into one line on standard error and an exit code.

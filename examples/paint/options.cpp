@@ -209,7 +209,8 @@ machine
 Every decoder but the one called ungated is lossless: its pictures follow the law of plain
 autoregressive decoding. The report says so each time.
 
-exit codes: 0 painted, 64 bad option, 65 bad model file, 74 cannot read or write, 130 interrupted
+exit codes: 0 painted, 64 bad option, 65 bad model file, 70 a defect of paint, 74 cannot read or
+write, 130 interrupted
 )",
       fmt::arg("count", d.count), fmt::arg("seed", d.seed), fmt::arg("guidance", d.guidance),
       fmt::arg("temperature", d.temperature), fmt::arg("top_k", d.top_k),

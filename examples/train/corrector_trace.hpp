@@ -96,8 +96,8 @@ class TraceModel {
 /// How one round of traces is made.
 struct TraceOptions {
   std::uint64_t seed = 1;
-  std::uint64_t first_picture =
-      0;  ///< picture number; decides prompt, guidance, noise, temperature
+  /// Picture number; decides prompt, guidance, noise, temperature.
+  std::uint64_t first_picture = 0;
   double seconds = 60.0;
   std::int64_t window = 48;
   std::int64_t depth = 0;  ///< of the head that is in the loop; 0 = none

@@ -43,8 +43,8 @@ struct CaptionedPicture {
 /// How training sequences are drawn.
 struct DrawOptions {
   double empty = 0.1;  ///< only <image>: what guidance subtracts
-  double name_only =
-      0.6;  ///< of the rest; otherwise shuffled keywords, or the name and some of them
+  /// Of the rest; otherwise shuffled keywords, or the name and some of them.
+  double name_only = 0.6;
   double plain = 0.0;  ///< share of pictures taken as they are; the others are augmented evenly
 };
 

@@ -22,7 +22,7 @@ NoiseFrontEnd front_end(const Weights& weights, const Dataset& data, Feed feed) 
 
 int run_denoise(std::span<char* const> args) {
   auto defaults = session_defaults();
-  defaults.insert({{"init", "none"}, {"feed", "posterior_mean"}, {"clean", "0.4"}});
+  defaults.insert({{"init", "none"}, {"feed", "none"}, {"clean", "0.4"}});
   defaults["minutes"] = "34";
   defaults["rate"] = "7e-4";
   defaults["seed"] = "2";
@@ -31,7 +31,10 @@ int run_denoise(std::span<char* const> args) {
   const std::filesystem::path folder = options.text("output");
   std::filesystem::create_directories(folder);
   trainer.checkpoint = folder / "denoise.ckpt";
-  trainer.feed = feed_from_name(options.text("feed"));
+  const std::optional<Feed> trained = std::filesystem::exists(trainer.checkpoint)
+                                          ? feed_of_checkpoint(load_safetensors(trainer.checkpoint))
+                                          : std::nullopt;
+  trainer.feed = choose_feed(options.text("feed"), trained);
   trainer.segments = training::SegmentOptions{.clean_probability = number(options, "clean")};
   ModelShape shape;
   const Dataset data{options.text("data"), static_cast<std::size_t>(shape.max_prompt)};

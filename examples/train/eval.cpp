@@ -73,12 +73,9 @@ double top1(const NoiseFrontEnd& noise, const Dataset& data, std::span<const std
 }  // namespace
 
 int run_eval(std::span<char* const> args) {
-  const StageOptions options{args,
-                             {{"data", ""},
-                              {"checkpoint", ""},
-                              {"weights", "average"},
-                              {"noise", "0"},
-                              {"feed", "posterior_mean"}}};
+  const StageOptions options{
+      args,
+      {{"data", ""}, {"checkpoint", ""}, {"weights", "average"}, {"noise", "0"}, {"feed", "none"}}};
   at::set_num_threads(1);
   flush_denormals();
   const TensorMap tensors = load_safetensors(options.text("checkpoint"));
@@ -96,7 +93,8 @@ int run_eval(std::span<char* const> args) {
                 mean_loss(model, sequences, data, chosen));
   }
   if (options.count("noise") == 0) return 0;
-  const NoiseFrontEnd noise = front_end(weights, data, feed_from_name(options.text("feed")));
+  const NoiseFrontEnd noise =
+      front_end(weights, data, choose_feed(options.text("feed"), feed_of_checkpoint(tensors)));
   std::printf(
       "level, nats at distance 1, 2-8, 9-32, 33-96, 97.. behind the first noisy slot (targets), "
       "top-1\n");

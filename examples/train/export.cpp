@@ -16,15 +16,13 @@ namespace {
 
 constexpr const char* noisy_only[] = {"level_embedding.weight"};
 
-Weights load_weights(const std::filesystem::path& path, const std::string& which) {
-  const TensorMap tensors = load_safetensors(path);
+Weights load_weights(const TensorMap& tensors, const std::string& which) {
   Weights weights{shape_of_checkpoint(tensors)};
   weights.load(tensors, which + ".", weights.master);
   return weights;
 }
 
-void write_config(const std::filesystem::path& path, const ModelShape& shape,
-                  const std::string& feed) {
+void write_config(const std::filesystem::path& path, const ModelShape& shape, Feed feed) {
   const nlohmann::ordered_json config{{"format", "sjd-llama"},
                                       {"version", 1},
                                       {"hidden_size", shape.hidden},
@@ -48,10 +46,16 @@ void write_config(const std::filesystem::path& path, const ModelShape& shape,
                                         {"rho_min", 2.0},
                                         {"rho_max", 16.0},
                                         {"rho_power", 7.0},
-                                        {"feed", feed},
+                                        {"feed", name_of(feed)},
                                         {"normalization", "per_channel"},
                                         {"level_embedding", "additive"}}}};
   std::ofstream{path} << config.dump(2) << "\n";
+}
+
+TensorMap clean_tensors(const Weights& weights) {
+  TensorMap tensors = rounded_tensors(weights, weights.master);
+  for (const char* name : noisy_only) tensors.erase(name);
+  return tensors;
 }
 
 TensorMap noisy_tensors(const Weights& weights, const NoiseFrontEnd& noise) {
@@ -158,6 +162,14 @@ void write_reference(const std::filesystem::path& path, const Dataset& data, con
   save_safetensors(path, out);
 }
 
+void copy_tokenizer(const std::filesystem::path& source, const std::filesystem::path& folder) {
+  for (const char* name : {"tokenizer.json", "prompts.json", "decoder.safetensors"}) {
+    if (!std::filesystem::exists(source / name)) continue;
+    std::filesystem::copy_file(source / name, folder / name,
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+}
+
 }  // namespace
 
 int run_export(std::span<char* const> args) {
@@ -166,29 +178,26 @@ int run_export(std::span<char* const> args) {
                               {"denoise", "none"},
                               {"data", ""},
                               {"output", ""},
-                              {"feed", "posterior_mean"},
+                              {"feed", "none"},
                               {"weights", "average"},
                               {"reference", "none"}}};
   const c10::InferenceMode no_autograd;
   const std::filesystem::path folder = options.text("output");
   const std::filesystem::path source = options.text("data");
-  std::filesystem::create_directories(folder);
-  const Weights base = load_weights(options.text("base"), options.text("weights"));
+  const TensorMap base_tensors = load_safetensors(options.text("base"));
+  const Weights base = load_weights(base_tensors, options.text("weights"));
   const Dataset data{source, static_cast<std::size_t>(base.shape.max_prompt)};
-  TensorMap clean = rounded_tensors(base, base.master);
-  for (const char* name : noisy_only) clean.erase(name);
-  save_safetensors(folder / "base.safetensors", clean);
   // Without a fine-tuned checkpoint the base stands in: its level embedding is zero.
   const std::string denoise = options.text("denoise");
-  const Weights noisy = denoise == "none" ? base : load_weights(denoise, options.text("weights"));
-  const NoiseFrontEnd noise = front_end(noisy, data, feed_from_name(options.text("feed")));
+  const TensorMap noisy_source = denoise == "none" ? base_tensors : load_safetensors(denoise);
+  const Weights noisy = load_weights(noisy_source, options.text("weights"));
+  const Feed feed = choose_feed(options.text("feed"), feed_of_checkpoint(noisy_source));
+  const NoiseFrontEnd noise = front_end(noisy, data, feed);
+  std::filesystem::create_directories(folder);
+  save_safetensors(folder / "base.safetensors", clean_tensors(base));
   save_safetensors(folder / "sjd2.safetensors", noisy_tensors(noisy, noise));
-  write_config(folder / "config.json", base.shape, options.text("feed"));
-  for (const char* name : {"tokenizer.json", "prompts.json", "decoder.safetensors"}) {
-    if (!std::filesystem::exists(source / name)) continue;
-    std::filesystem::copy_file(source / name, folder / name,
-                               std::filesystem::copy_options::overwrite_existing);
-  }
+  write_config(folder / "config.json", base.shape, feed);
+  copy_tokenizer(source, folder);
   if (options.text("reference") != "none") {
     write_reference(options.text("reference"), data, base, &noisy, &noise);
   }

@@ -8,6 +8,7 @@
 #include "corrector.hpp"
 #include "data.hpp"
 #include "export.hpp"
+#include "progress.hpp"
 #include "session.hpp"
 #include "tokenizer.hpp"
 
@@ -25,8 +26,11 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train eval       nats per token of a checkpoint, by split and by noise level
   train export     writes the model directory that `paint` reads
   train corrector  trains the corrector head of a model directory on traces of its own decoding
+  train curves     draws the curves of a run's log anew
   train check      compares the written-out gradient with finite differences (half a minute)
 
+  train tokenizer --data DIR --output DIR [--steps 6000] [--batch 16] [--bf16 0] [--patches 600000]
+                [--iterations 40] [--augmentations 32] [--seed 1]
   train base    --data DIR --output DIR [--minutes 75] [--steps 0] [--workers 1] [--batch 32]
                 [--micro-batch 16] [--rate 1.5e-3] [--final-rate 1e-4] [--warmup 200]
                 [--dropout 0.1] [--decay 0.1] [--average 0.998] [--clip 1] [--seed 1]
@@ -34,14 +38,15 @@ Stages, in the order in which they are run (each continues where it was stopped)
                 [--report-seconds 60] [--save-seconds 180] [--sample-seconds 600]
   train denoise --data DIR --output DIR [--init base/base.ckpt] [--clean 0.4]
                 [--feed posterior_mean|raw] and everything that base takes;
-                without --init it is trained jointly from scratch
+                without --init it is trained jointly from scratch; the checkpoint remembers the feed
   train eval    --data DIR --checkpoint FILE [--weights average|weights] [--noise 0|1]
   train export  --base FILE --data DIR --output DIR [--denoise FILE] [--reference FILE]
+  train curves  --run DIR --output FILE.png
   train corrector --model DIR [--weights sjd2.safetensors] [--output corrector.safetensors] [--minutes 12]
                 [--rounds 4] [--workers 1] [--trace-share 0.5] [--init FILE] [--traces FILE] [--width 256]
                 [--window 48] [--batch 256] [--rate 2e-3] [--final-rate 1e-4] [--seed 1]
                 [--neighbours near|1,2,14,...] [--targets law|sample] [--dropout 0.1] [--decay 0.02]
-                [--steps 0]; --trace-share 0 fits on kept --traces alone
+                [--lookup 1] [--steps 0]; --trace-share 0 fits on kept --traces alone
 
 A worker is one thread with one core; give it its own (`taskset -c 0`), and compile elsewhere.
 SIGINT and SIGTERM write a checkpoint and exit with 130; the same command continues, also with more
@@ -59,6 +64,7 @@ Stage find_stage(std::string_view name) {
   if (name == "denoise") return sjd::train::run_denoise;
   if (name == "eval") return sjd::train::run_eval;
   if (name == "check") return sjd::train::run_check;
+  if (name == "curves") return sjd::train::run_curves;
   if (name == "export") return sjd::train::run_export;
   return nullptr;
 }

@@ -15,6 +15,26 @@ Feed feed_from_name(const std::string& name) {
   throw std::invalid_argument("--feed is posterior_mean or raw, not " + name);
 }
 
+const char* name_of(Feed feed) {
+  return feed == Feed::raw ? "raw" : "posterior_mean";
+}
+
+std::optional<Feed> feed_of_checkpoint(const TensorMap& tensors) {
+  const auto found = tensors.find("state.feed");
+  if (found == tensors.end()) return std::nullopt;
+  return found->second.data_ptr<std::int32_t>()[0] == 0 ? Feed::raw : Feed::posterior_mean;
+}
+
+Feed choose_feed(const std::string& asked, std::optional<Feed> trained) {
+  if (asked == "none") return trained.value_or(Feed::posterior_mean);
+  const Feed feed = feed_from_name(asked);
+  if (trained && *trained != feed) {
+    throw std::invalid_argument("--feed " + asked + ": the checkpoint was trained with " +
+                                name_of(*trained) + "; leave --feed out");
+  }
+  return feed;
+}
+
 NoiseFrontEnd::NoiseFrontEnd(const torch::Tensor& image_embedding, torch::Tensor log_prior,
                              Feed feed)
     : embedding_{image_embedding.contiguous()},

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,6 +20,17 @@ namespace sjd::train {
 enum class Feed { raw, posterior_mean };
 
 [[nodiscard]] Feed feed_from_name(const std::string& name);
+[[nodiscard]] const char* name_of(Feed feed);
+
+/// What a checkpoint was trained with; none if it saw no noise, or does not say.
+[[nodiscard]] std::optional<Feed> feed_of_checkpoint(const TensorMap& tensors);
+
+/// The feed of a stage: `trained` if there is one, else what `--feed` asks for ("none": the
+/// posterior mean).
+///
+/// throws  std::invalid_argument if --feed asks for another one than the checkpoint was trained
+/// with
+[[nodiscard]] Feed choose_feed(const std::string& asked, std::optional<Feed> trained);
 
 /// The noise contract of one checkpoint: normalised table, code prior, schedule and feed.
 class NoiseFrontEnd {

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -21,23 +19,6 @@ void dot(Picture& inout_picture, std::int64_t row, std::int64_t column, Colour c
   }
   const auto at = static_cast<std::ptrdiff_t>((row * inout_picture.width + column) * 3);
   std::copy(colour.begin(), colour.end(), inout_picture.pixels.begin() + at);
-}
-
-struct Range {
-  double low = std::numeric_limits<double>::infinity();
-  double high = -std::numeric_limits<double>::infinity();
-};
-
-Range range_of(std::span<const std::vector<double>> series) {
-  Range range;
-  for (const auto& values : series) {
-    for (const double value : values) {
-      range.low = std::min(range.low, value);
-      range.high = std::max(range.high, value);
-    }
-  }
-  if (!(range.high > range.low)) range.high = range.low + 1;
-  return range;
 }
 
 }  // namespace
@@ -81,27 +62,6 @@ Picture enlarge(const Picture& picture, std::int64_t factor) {
     }
   }
   return large;
-}
-
-Picture line_chart(std::span<const std::vector<double>> series, std::int64_t height,
-                   std::int64_t width) {
-  constexpr std::array<Colour, 4> colours{{{31, 119, 180}, {214, 39, 40}, {44, 160, 44}, {}}};
-  Picture chart = blank_picture(height, width);
-  const auto [low, high] = range_of(series);
-  for (std::size_t index = 0; index < series.size(); ++index) {
-    const auto& values = series[index];
-    std::int64_t previous = -1;
-    for (std::int64_t column = 0; column < width && !values.empty(); ++column) {
-      const auto at = static_cast<std::size_t>(column) * (values.size() - 1) /
-                      static_cast<std::size_t>(width - 1);
-      const double level = (values[at] - low) / (high - low);
-      const std::int64_t row = std::llround((1 - level) * static_cast<double>(height - 1));
-      const auto [from, to] = std::minmax({previous < 0 ? row : previous, row});
-      for (std::int64_t y = from; y <= to; ++y) dot(chart, y, column, colours[index % 4]);
-      previous = row;
-    }
-  }
-  return chart;
 }
 
 void write_png(const std::filesystem::path& path, const Picture& picture) {

@@ -30,10 +30,6 @@ void paste(Picture& inout_canvas, std::span<const std::uint8_t> pixels, std::int
 /// Repeats every pixel `factor` times in both directions.
 [[nodiscard]] Picture enlarge(const Picture& picture, std::int64_t factor);
 
-/// One line per series over its index, values scaled to the common range; a quick look, no axes.
-[[nodiscard]] Picture line_chart(std::span<const std::vector<double>> series,
-                                 std::int64_t height = 360, std::int64_t width = 640);
-
 /// Writes a PNG through a temporary file; throws std::runtime_error naming the file.
 void write_png(const std::filesystem::path& path, const Picture& picture);
 

@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "chart.hpp"
 #include "trainer.hpp"
 
 namespace sjd::train {
@@ -21,12 +23,16 @@ class Progress {
   /// Prints one line, appends it to log.jsonl and redraws curves.png.
   void report(const TrainerState& state, double tokens_per_second, const Measures& measures);
 
- private:
-  void draw() const;
+  /// Draws nats per token over the minutes trained so far; nothing before two reports.
+  void draw(const std::filesystem::path& path) const;
 
+ private:
   std::filesystem::path folder_;
-  std::map<std::string, std::vector<double>> curves_;
+  std::map<std::string, std::vector<ChartPoint>> curves_;  // minutes trained, nats per token
 };
+
+/// `train curves`: draws log.jsonl of a run anew.
+int run_curves(std::span<char* const> args);
 
 /// "1:05:09"
 [[nodiscard]] std::string clock_text(double seconds);

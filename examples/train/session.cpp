@@ -39,6 +39,7 @@ class Session {
         model_{averaged_, sequences, 0.0F},
         progress_{options.text("output")},
         checkpoint_{trainer.checkpoint},
+        feed_{trainer.segments ? std::optional{trainer.feed} : std::nullopt},
         batch_{trainer.batch},
         report_every_{number(options, "report-seconds")},
         save_every_{number(options, "save-seconds")},
@@ -57,7 +58,7 @@ class Session {
     const bool is_last = stop_signal != 0 || state.fraction >= 1.0;
     if (is_last || state.seconds - reported_ >= report_every_) report(state);
     if (is_last || state.seconds - saved_ >= save_every_) {
-      save_checkpoint(checkpoint_, weights_, state);
+      save_checkpoint(checkpoint_, weights_, state, feed_);
       saved_ = state.seconds;
     }
     const bool is_done = stop_signal == 0 && is_last;
@@ -104,6 +105,7 @@ class Session {
   Transformer model_;
   Progress progress_;
   std::filesystem::path checkpoint_;
+  std::optional<Feed> feed_;
   std::int64_t batch_;
   double report_every_;
   double save_every_;

@@ -13,6 +13,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "chart.hpp"
 #include "picture_io.hpp"
 #include "tokenizer_codes.hpp"
 
@@ -160,9 +161,13 @@ void save_all(const PictureDecoder& decoder, torch::optim::Adam& optimizer,
   save_safetensors(output / "decoder.safetensors", decoder->tensors());
   if (progress.curve.empty()) return;
   // The first points are so high that they would flatten the rest.
-  std::vector<double> shown = progress.curve;
-  for (double& loss : shown) loss = std::min(loss, 2 * progress.curve.back());
-  write_png(output / "decoder_loss.png", line_chart({&shown, 1}));
+  Curve shown{"loss, training pictures", {}};
+  for (const double loss : progress.curve) {
+    const auto steps = static_cast<double>((shown.points.size() + 1) * steps_per_point);
+    shown.points.push_back({steps, std::min(loss, 2 * progress.curve.back())});
+  }
+  write_png(output / "decoder_loss.png",
+            line_chart({&shown, 1}, {"steps", "loss (l1 + 4 l2 + edges / 2)"}));
 }
 
 void show_progress(std::int64_t step, std::int64_t first, const DecoderSettings& settings,

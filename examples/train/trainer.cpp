@@ -178,6 +178,7 @@ double Trainer::fraction(const TrainerState& state) const {
 
 void Trainer::run(TrainerState& state, const Observer& observe) {
   state.fraction = fraction(state);
+  if (state.fraction >= 1.0) return;
   {
     std::vector<std::jthread> threads;
     for (std::int64_t i = 1; i < options_.workers; ++i) {
@@ -189,7 +190,7 @@ void Trainer::run(TrainerState& state, const Observer& observe) {
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Weights& weights,
-                     const TrainerState& state) {
+                     const TrainerState& state, std::optional<Feed> feed) {
   TensorMap tensors;
   weights.store(weights.master, "weights.", tensors);
   weights.store(weights.average, "average.", tensors);
@@ -197,6 +198,7 @@ void save_checkpoint(const std::filesystem::path& path, const Weights& weights,
   weights.store(weights.second, "second.", tensors);
   tensors["state.step"] = torch::full({1}, state.step, torch::kInt32);
   tensors["state.seconds"] = torch::full({1}, state.seconds, torch::kFloat32);
+  if (feed) tensors["state.feed"] = torch::full({1}, *feed == Feed::raw ? 0 : 1, torch::kInt32);
   const std::filesystem::path fresh = path.string() + ".new";
   save_safetensors(fresh, tensors);
   if (std::filesystem::exists(path)) {

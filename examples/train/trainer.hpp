@@ -38,7 +38,7 @@ struct TrainerOptions {
   std::uint64_t seed = 1;
   DrawOptions captions;
   std::optional<training::SegmentOptions> segments;  ///< none: clean sequences only
-  Feed feed = Feed::posterior_mean;
+  Feed feed = Feed::posterior_mean;                  ///< of the noisy slots, if there are segments
 };
 
 /// What the progress line shows.
@@ -59,7 +59,8 @@ class Trainer {
           const NoiseFrontEnd* noise);
   ~Trainer();
 
-  /// Called by the first worker between steps; returns false to end the run.
+  /// Called by the first worker between steps; returns false to end the run. A run whose budget is
+  /// used up already makes no step.
   using Observer = std::function<bool(const TrainerState&)>;
   void run(TrainerState& state, const Observer& observe);
 
@@ -85,10 +86,10 @@ class Trainer {
   std::unique_ptr<Shared> shared_;
 };
 
-/// Writes weights, averages, optimizer state and the counters; keeps the file that was there as
-/// `.previous`.
+/// Writes weights, averages, optimizer state, counters and the feed of noisy slots; keeps the file
+/// that was there as `.previous`.
 void save_checkpoint(const std::filesystem::path& path, const Weights& weights,
-                     const TrainerState& state);
+                     const TrainerState& state, std::optional<Feed> feed);
 /// Reads what save_checkpoint wrote.
 void load_checkpoint(const std::filesystem::path& path, Weights& weights, TrainerState& state);
 

@@ -44,8 +44,8 @@ struct KeepLength {
 /// shapes  keep_length [sequences x branches]; rows [live rows]; embeddings [noisy rows, dim];
 ///         logits [row capacity, vocab], row i overwritten for rows[i], the rest left alone;
 ///         hidden [row capacity, hidden_dim] likewise, or empty: only a HiddenModel is asked for it
-/// order   rows are sequence-major, then branch, then position; the positions of one (sequence, branch) are
-///         consecutive and begin at its keep_length
+/// order   rows are sequence-major, then branch, then position; the positions of one
+///         (sequence, branch) are consecutive and begin at its keep_length
 /// memory  embeddings and logits live in Model::Memory; rows and keep_length are host values
 /// errors  the host throws before it changed anything, or finishes; there is no half-done pass
 template <class Memory = HostMemory>
@@ -129,12 +129,10 @@ concept has_transfer = requires(M& m, std::size_t bytes, void* device, const voi
 /// - `typename Memory`: HostMemory or DeviceMemory, where logits and embeddings live
 /// - `typename Prompt`: whatever the host conditions on (text ids, features, a class id)
 /// - `vocab_size()`: size of the image vocabulary, the columns of every logits row
-/// - `max_sequences()`: how many sequences one pass may carry; they are numbered 0 ..
-/// max_sequences()-1
+/// - `max_sequences()`: how many sequences one pass may carry, numbered 0 .. max_sequences()-1
 /// - `prefill(sequence, prompt, logits)`: forgets the sequence, runs its prompt in logits.rows
-/// guidance branches
-///   (branch 0 conditional, the last one unconditional; their prompts may differ in length) and
-///   writes the logits [branches, vocab] of image position 0
+///   guidance branches (branch 0 conditional, the last one unconditional; their prompts may differ
+///   in length) and writes the logits [branches, vocab] of image position 0
 /// - `forward(pass)`: see ForwardPass
 template <class M>
 concept TokenModel = detail::has_memory<M> && detail::has_prompt<M> && detail::has_vocab_size<M> &&
@@ -151,8 +149,7 @@ concept NoisyModel =
 /// Optional level: lends the hidden rows of the last pass to a corrector.
 ///
 /// - `hidden_dim()`: columns of ForwardPass::hidden, the rows that the image head turns into
-/// logits. The head is
-///   linear, so that guidance of hidden rows is guidance of logits.
+///   logits. The head is linear, so that guidance of hidden rows is guidance of logits.
 template <class M>
 concept HiddenModel = TokenModel<M> && detail::has_hidden_dim<M>;
 

@@ -10,8 +10,8 @@
 namespace sjd {
 
 /// A policy is a small aggregate with `using role = role::...`; the denoiser finds it by that role,
-/// in any
-/// order, and takes the role's default where none is given. The contract of each role stands in its header.
+/// in any order, and takes the role's default where none is given. The contract of each role stands
+/// in its header.
 namespace role {
 struct window {};          ///< policies/window.hpp: rows a pass
 struct noise_schedule {};  ///< policies/noise_schedule.hpp: levels, alpha, sigma

@@ -37,11 +37,11 @@ struct DecoderState {
 
 /// What one iteration did to one sequence; handed to the callback after the commit.
 struct IterationEvent {
-  const DecoderState&
-      state;  ///< after the commit: committed tokens and the drafts of the next pass
+  /// After the commit: committed tokens and the drafts of the next pass.
+  const DecoderState& state;
   std::int64_t accepted = 0;  ///< drafts accepted
-  std::int64_t committed =
-      0;  ///< tokens added: accepted, and the recovered or bonus token if there is one
+  /// Tokens added: accepted, and the recovered or bonus token if there is one.
+  std::int64_t committed = 0;
   std::int64_t rows = 0;  ///< rows of this sequence in the pass, all branches
 };
 

@@ -41,8 +41,8 @@ struct GenerationResult {
   std::vector<TokenId> tokens;  ///< [request.tokens], shorter only if cancelled
   DecodeStatistics statistics;
   bool cancelled = false;
-  double host_seconds =
-      0.0;  ///< inside Model::prefill and Model::forward, shared by its batch-mates
+  /// Inside Model::prefill and Model::forward, shared by its batch-mates.
+  double host_seconds = 0.0;
   double library_seconds = 0.0;    ///< everything else, shared by its batch-mates
   double corrector_seconds = 0.0;  ///< the part of library_seconds spent in the corrector
 

@@ -2,6 +2,8 @@
 // Prints a digest of seeded decodes. Builds with other optimisation, instruction sets and
 // contraction must print the same: every number on the way to a token is a fixed sequence of
 // operations.
+#include <bit>
+#include <cmath>
 #include <cstdio>
 
 #include "sjd/methods.hpp"
@@ -29,9 +31,36 @@ void digest(const char* name, Decoder decoder) {
               static_cast<long long>(passes));
 }
 
+std::uint64_t bits_of(float value) {
+  return std::bit_cast<std::uint32_t>(value);
+}
+
+/// The bits of every function between logits or random words and a decision.
+void digest_arithmetic() {
+  std::uint64_t h = 0;
+  for (std::uint32_t i = 0; i < 100000; ++i) {
+    const float x = -static_cast<float>(i) * 2.3e-4F;
+    const auto word = static_cast<std::uint32_t>(mix(i));
+    h = mix(h ^ bits_of(sjd::exp_nonpositive(x)));
+    h = mix(h ^ sjd::mass_of(x));
+    h = mix(h ^ bits_of(sjd::exponential_variate(word)));
+    const float uniform = std::fma(static_cast<float>(word >> 9), 1.1920929e-7F, 5.9604645e-8F);
+    h = mix(h ^ bits_of(sjd::normal_quantile(uniform)));
+  }
+  for (const sjd::KarrasSchedule& schedule :
+       {sjd::KarrasSchedule{}, sjd::KarrasSchedule{.grid = 4, .rho_min = 0.5F, .rho_max = 2.0F}}) {
+    for (std::int32_t level = 0; level <= schedule.grid + 1; ++level) {
+      h = mix(h ^ bits_of(schedule.coefficients(level).alpha));
+      h = mix(h ^ bits_of(schedule.coefficients(level).sigma));
+    }
+  }
+  std::printf("%-28s %016llx\n", "arithmetic", static_cast<unsigned long long>(h));
+}
+
 }  // namespace
 
 int main() {
+  digest_arithmetic();
   // Small tables repeat their laws often enough for drafts to be accepted; integer logits are
   // the same on every host.
   TableHost host{{.vocab = 16, .dim = 4, .seed = 4, .integer_logits = true}};

@@ -137,15 +137,17 @@ says t.jsonl '"format":"sjd-trace"'
 expect 0 paint --preview red apple
 [ "$(grep -c $'\xe2\x96\x80' err.txt)" = 18 ] || fail "the preview is not 18 lines of half blocks"
 
-# SIGINT: 130, and nothing half-written.
-rm -f late.png
-"$program" --threads 1 --count 200 --decoder ar red -o late.png --trace late.jsonl \
-  >out.txt 2>err.txt &
-sleep 0.4
-kill -INT $!
-code=0
-wait $! || code=$?
-[ "$code" = 130 ] || fail "SIGINT gives exit code $code"
-[ ! -e late.png ] && [ ! -e late.jsonl ] || fail "SIGINT left a file"
+# A signal to end: 128 + its number, and nothing half-written.
+for signal in INT=130 TERM=143; do
+  rm -f late.png
+  "$program" --threads 1 --count 200 --decoder ar red -o late.png --trace late.jsonl \
+    >out.txt 2>err.txt &
+  sleep 0.4
+  kill -"${signal%=*}" $!
+  code=0
+  wait $! || code=$?
+  [ "$code" = "${signal#*=}" ] || fail "SIG${signal%=*} gives exit code $code"
+  [ ! -e late.png ] && [ ! -e late.jsonl ] || fail "SIG${signal%=*} left a file"
+done
 nothing_left
 finish

@@ -25,7 +25,79 @@ void check_invalid(Call&& call) {
   CHECK(error_of(call).code() == ErrorCode::invalid_argument);
 }
 
+/// A wrong refinement: the token it stores is not one of the law beside it.
+struct ForeignToken {
+  using role = role::refinement;
+  static constexpr bool tracks_true_law = true;
+
+  template <RandomGate Gate>
+  void refresh(Gate&, DrawKey, Slot& slot, const TokenLaw& target) const {
+    slot.law = target;
+    slot.token = 4;
+  }
+};
+
+/// A wrong refinement: its slots have no token.
+struct NoToken {
+  using role = role::refinement;
+  static constexpr bool tracks_true_law = true;
+
+  template <RandomGate Gate>
+  void refresh(Gate&, DrawKey, Slot& slot, const TokenLaw&) const {
+    slot.token = -1;
+  }
+};
+
+/// Steps until it throws, and checks what every such error must say.
+template <class Decoder>
+void check_broken_policy(TableHost& host, Decoder& decoder, const char* reason) {
+  std::vector<DecoderState> states{decoder.start(1, {.tokens = 40, .seed = 3})};
+  std::vector<DecoderState> before;
+  const Error error = error_of([&] {
+    for (int i = 0; i < 10; ++i) {
+      before = states;
+      decoder.step(states);
+    }
+  });
+  CHECK(host.calls > 1);
+  CHECK(error.code() == ErrorCode::contract);
+  CHECK(error.sequence() == 1);
+  CHECK(error.position() >= before[0].committed());
+  CHECK(states == before);
+  const std::string text = error.what();
+  INFO(text);
+  CHECK(text.find(reason) != std::string::npos);
+  CHECK(text.find("sequence 1, image position " + std::to_string(error.position())) !=
+        std::string::npos);
+}
+
 }  // namespace
+
+TEST_CASE("a draft whose law does not hold its token is an error, not a read past the end") {
+  TableHost host{{.vocab = 5, .sequences = 2}};
+  host.spoil = [](MatrixView<float> logits) {
+    for (std::int64_t r = 0; r < logits.rows; ++r) {
+      for (std::size_t v = 0; v < 5; ++v) logits.row(r)[v] = v < 4 ? 0.0F : -1000.0F;
+    }
+  };
+  SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = 4}, NoNoise{}, ForeignToken{}};
+  static_assert(decltype(decoder)::is_lossless, "a claim that nobody can check at compile time");
+  check_broken_policy(host, decoder, "does not hold its token");
+}
+
+TEST_CASE("a refinement that leaves no token is an error, with and without noise") {
+  const TableOptions options{.vocab = 5, .dim = 2, .sequences = 2, .posterior_mean = true};
+  for (const std::int32_t levels : {1, 2, 5}) {
+    TableHost host{options};
+    SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = 6}, table_schedule(levels),
+                                      NoToken{}};
+    check_broken_policy(host, decoder, "left a slot without a token");
+  }
+  TableHost host{options};
+  SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = 6}, NoNoise{}, NoToken{}};
+  static_assert(decltype(decoder)::is_lossless, "a claim that nobody can check at compile time");
+  check_broken_policy(host, decoder, "left a slot without a token");
+}
 
 TEST_CASE("nothing to do calls nobody") {
   for_each_composition([](const auto& c) {

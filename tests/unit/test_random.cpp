@@ -108,6 +108,19 @@ TEST_CASE("draws of the production gate follow their laws") {
         }) < 5.5);
 }
 
+TEST_CASE("weights that are all 0 are an error that names the position") {
+  const PhiloxGate gate{11, 0};
+  for (const std::vector<uint128>& weights : {std::vector<uint128>{}, std::vector<uint128>{0, 0}}) {
+    try {
+      static_cast<void>(gate.weighted({7, 2, Purpose::residual}, weights));
+      FAIL("nothing was thrown");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::contract);
+      CHECK(error.position() == 7);
+    }
+  }
+}
+
 TEST_CASE("shared noise does not depend on the iteration, Gumbel noise not on the support") {
   const PhiloxGate gate{5, 6};
   for (std::int64_t position = 0; position < 500; ++position) {

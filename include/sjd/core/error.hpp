@@ -14,7 +14,7 @@ enum class ErrorCode : std::uint8_t {
   invalid_argument,  ///< an option outside its range, named in the text
   invalid_logits,    ///< the host returned NaN or +Inf
   empty_support,     ///< no token is left after guidance, grammar and filters
-  contract,          ///< the host or the checkpoint breaks the model contract
+  contract,          ///< the host, the checkpoint or a policy breaks its contract
   bad_file,          ///< a file is malformed; the text names file, field and reason
   io,                ///< the operating system refused to read or write
 };
@@ -40,6 +40,19 @@ class Error : public std::runtime_error {
 /// Throws Error{code, text} unless `condition` holds. `text` is only built by callers that fail.
 inline void expects(bool condition, ErrorCode code, const char* text) {
   if (!condition) throw Error{code, text};
+}
+
+/// Runs `work`; an Error that leaves it without a sequence gets this one, in what() as well.
+template <class Work>
+decltype(auto) naming_sequence(std::int64_t sequence, Work&& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.sequence() >= 0) throw;
+    std::string where = " (sequence " + std::to_string(sequence);
+    if (error.position() >= 0) where += ", image position " + std::to_string(error.position());
+    throw Error{error.code(), error.what() + where + ")", sequence, error.position()};
+  }
 }
 
 }  // namespace sjd

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -12,21 +13,20 @@
 
 namespace sjd {
 
-/// Probability mass of a logit that lies `below_max` <= 0 under the largest: round(2^31
-/// e^below_max).
+/// Probability mass of a logit that lies `below_max` <= 0 under the largest:
+/// round(2^31 e^below_max).
 ///
 /// Integer sums are associative: any split over lanes, threads or devices gives the same total and
 /// so the same token. What lies under 2^-32 of the mode has no mass.
 SJD_HOST_DEVICE inline std::uint32_t mass_of(float below_max) {
-  return static_cast<std::uint32_t>(exp_nonpositive(below_max) * 2147483648.0F + 0.5F);
+  return static_cast<std::uint32_t>(std::fmaf(exp_nonpositive(below_max), 2147483648.0F, 0.5F));
 }
 
 /// Exact law of one token. The object that a token is drawn from is the object that is stored
 /// beside it; there is no way to store another.
 ///
 /// Kinds: `none` (no token yet), `uniform` (over `vocab` tokens), `point` (one token), `list`
-/// (tokens in ascending
-/// order, each with a mass > 0). Masses of uniform and point laws are 1.
+/// (tokens in ascending order, each with a mass > 0). Masses of uniform and point laws are 1.
 class TokenLaw {
  public:
   enum class Kind : std::uint8_t { none, uniform, point, list };

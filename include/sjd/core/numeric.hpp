@@ -9,6 +9,11 @@
 
 namespace sjd {
 
+/// a * b, rounded on its own: -ffp-contract may not fuse it with an addition behind it.
+SJD_HOST_DEVICE inline float rounded_product(float a, float b) {
+  return std::fmaf(a, b, 0.0F);
+}
+
 /// 2^x for x <= 0 out of explicit fma only, so that every compiler, SIMD width and device gives the
 /// same bits.
 ///
@@ -31,7 +36,7 @@ SJD_HOST_DEVICE inline float exp2_nonpositive(float x) {
 
 /// e^x for x <= 0; see exp2_nonpositive.
 SJD_HOST_DEVICE inline float exp_nonpositive(float x) {
-  return exp2_nonpositive(x * 1.44269504F);
+  return exp2_nonpositive(rounded_product(x, 1.44269504F));
 }
 
 /// Natural logarithm of a positive normal float by explicit fma; relative error below 2e-6 away

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "sjd/core/config.hpp"
+#include "sjd/core/error.hpp"
 #include "sjd/core/mass.hpp"
 #include "sjd/core/numeric.hpp"
 #include "sjd/policy.hpp"
@@ -31,8 +32,8 @@ enum class Purpose : std::uint32_t {
 /// Where a draw stands. No batch slot, rank, clock or launch shape enters.
 struct DrawKey {
   Position position = 0;  ///< image position of the token that the draw is about
-  std::int64_t iteration =
-      0;  ///< committed iterations of this sequence; a retried one draws the same
+  /// Committed iterations of this sequence; a retried one draws the same.
+  std::int64_t iteration = 0;
   Purpose purpose = Purpose::target;
 };
 
@@ -78,7 +79,8 @@ SJD_HOST_DEVICE inline std::array<std::uint32_t, 4> philox4x32(std::array<std::u
 
 /// Mixes seed and sample number into one 64-bit key.
 ///
-/// source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), applied to seed and then to sample
+/// source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), applied to seed and then
+///         to sample
 SJD_HOST_DEVICE inline std::uint64_t mix_key(std::uint64_t seed, std::uint64_t sample) {
   const auto finalise = [](std::uint64_t x) {
     x += 0x9E3779B97F4A7C15U;
@@ -122,9 +124,16 @@ class PhiloxGate {
     return token_at(law, scale_to(bits(key), law.sum()));
   }
 
+  /// errors  contract, naming the position, if every weight is 0: a draft was rejected by the very
+  ///         law that is stored with it, so its token is not one of that law
   [[nodiscard]] std::int64_t weighted(DrawKey key, std::span<const uint128> weights) const {
     uint128 total = 0;
     for (const uint128 w : weights) total += w;
+    if (total == 0) {
+      throw Error{ErrorCode::contract,
+                  "no token is left to draw: the draft's stored law does not hold its token", -1,
+                  key.position};
+    }
     uint128 left = scale_to(bits(key), total);
     std::int64_t i = 0;
     for (; left >= weights[static_cast<std::size_t>(i)]; ++i) {

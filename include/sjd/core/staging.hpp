@@ -12,7 +12,8 @@ namespace sjd::detail {
 
 /// A float buffer in the model's memory with a twin on the host; one and the same for a host model.
 ///
-/// memory  grows, never shrinks; device memory comes from model.allocate and goes back to model.deallocate
+/// memory  grows, never shrinks; device memory comes from model.allocate and goes back to
+///         model.deallocate
 template <class Model>
 class StagedBuffer {
  public:

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "sjd/core/error.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/state.hpp"
 
@@ -60,7 +61,9 @@ class LawsOnDemand {
 ///
 /// shapes  laws [window + 1]: laws[j] is the target law of position committed + j; asked for in
 ///         ascending order and only as far as the criterion goes
-/// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the prefix
+/// edge    an empty window gives one bonus token from laws[0]; a slot without a token ends the
+///         prefix
+/// errors  those of the criterion, with the sequence
 /// source  docs/algorithm.md, step 2; arXiv 2510.08994 (criterion)
 template <class Acceptance, RandomGate Gate, class Laws>
 [[nodiscard]] Verdict verify(const Acceptance& acceptance, Gate& gate, const DecoderState& state,
@@ -76,7 +79,8 @@ template <class Acceptance, RandomGate Gate, class Laws>
     const TokenLaw& target = laws[static_cast<std::size_t>(i)];
     verdict.judged = i + 1;
     if (!acceptance.accept(gate, key, slot, target)) {
-      verdict.token = acceptance.recover(gate, key, slot, target);
+      verdict.token = naming_sequence(state.sequence,
+                                      [&] { return acceptance.recover(gate, key, slot, target); });
       verdict.recovered = true;
       return verdict;
     }

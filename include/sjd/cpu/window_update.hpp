@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sjd/core/embedding_space.hpp"
+#include "sjd/core/error.hpp"
 #include "sjd/cpu/verify.hpp"
 #include "sjd/policies/noise_schedule.hpp"
 #include "sjd/state.hpp"
@@ -38,16 +39,27 @@ struct WindowRules {
   const EmbeddingSpace& space;  ///< empty without noise
 };
 
+/// Throws unless a slot that goes on to `level` has the token that it needs there.
+inline void expect_token(const Slot& slot, std::int32_t level, Position position) {
+  if (slot.has_token() || (level > 0 && level == slot.level)) return;
+  throw Error{ErrorCode::contract, "the refinement left a slot without a token", -1, position};
+}
+
 /// Gives a surviving slot its token of this pass and, if it is noisy, one denoising step.
 ///
 /// `distance` >= 1 counts positions from the tip of the next pass.
+///
+/// errors  contract, naming the position, if the refinement leaves no token where one is needed:
+///         in a clean slot, or for the denoising step of a noisy one
 template <class Rules, RandomGate Gate>
 void refine_slot(const Rules& rules, Gate& gate, DrawKey key, std::int64_t distance,
                  const TokenLaw& target, Slot& slot) {
   rules.refinement.refresh(gate, key, slot, target);
   if constexpr (requires { rules.schedule.next_level(slot.level, distance); }) {
+    const std::int32_t level =
+        slot.level == 0 ? 0 : rules.schedule.next_level(slot.level, distance);
+    expect_token(slot, level, key.position);
     if (slot.level == 0) return;
-    const std::int32_t level = rules.schedule.next_level(slot.level, distance);
     if (level == 0) {
       slot.noisy.clear();
     } else if (level != slot.level) {
@@ -56,6 +68,8 @@ void refine_slot(const Rules& rules, Gate& gate, DrawKey key, std::int64_t dista
               rules.space.clean(slot.token), slot.noisy);
     }
     slot.level = level;
+  } else {
+    expect_token(slot, 0, key.position);
   }
 }
 
@@ -97,7 +111,9 @@ void fill_window(const Rules& rules, Gate& gate, std::int64_t slots, std::int64_
     const TokenId left = window.empty() ? inout_next.tokens.back() : window.back().token;
     const DrawKey key{.position = inout_next.committed() + index,
                       .iteration = inout_next.iteration};
-    window.push_back(enter_slot(rules, gate, key, index + 1, left, vocab, target));
+    window.push_back(naming_sequence(inout_next.sequence, [&] {
+      return enter_slot(rules, gate, key, index + 1, left, vocab, target);
+    }));
     target = nullptr;
   }
 }
@@ -131,7 +147,8 @@ void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<T
     TokenLaw& target = inout_laws[static_cast<std::size_t>(i)];
     law(i, shift, inout_next, target);
     slot.age += 1;
-    refine_slot(rules, gate, key, i - shift + 1, target, slot);
+    naming_sequence(inout_next.sequence,
+                    [&] { refine_slot(rules, gate, key, i - shift + 1, target, slot); });
   }
   window.erase(window.begin(), window.begin() + std::min(shift, width));
   const bool has_law = shift <= width;  // the row of the last slot predicts the position behind it

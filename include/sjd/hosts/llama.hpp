@@ -166,8 +166,8 @@ class LlamaHost {
   struct Branch {
     std::int64_t prompt_rows = 0;  ///< words and the begin-of-image token; 0 = not prefilled
     std::int64_t image_rows = 0;
-    std::int64_t next =
-        -1;  ///< while a pass is checked: the position of its next row, -1 = no keep_length
+    /// While a pass is checked: the position of its next row, -1 = no keep_length.
+    std::int64_t next = -1;
   };
 
   LlamaHost(std::unique_ptr<Model> model, const LlamaOptions& options)

@@ -17,7 +17,7 @@ namespace sjd {
 /// - `accept(gate, key, slot, target)`: may this draft be committed
 /// - `recover(gate, key, slot, target)`: the token at the position of a rejected draft
 /// - `bonus(gate, key, target)`: the token behind a fully accepted prefix; also the first token of
-/// a picture
+///   a picture
 /// - `is_lossless`: committed tokens follow the AR law if every draft carries its true law
 /// - `clean_prefix_only`: the gate; true = only rows that saw nothing noisy may judge or correct
 /// - `needs_true_law`: false = the outcome does not depend on the stored draft laws

@@ -51,8 +51,8 @@ class CorrectionContext {
 
  private:
   const DecoderState* before_;
-  const DecoderState*
-      now_;  // committed tokens, then slots of the old window: those left of the draft are new
+  // Committed tokens, then slots of the old window: those left of the draft are new.
+  const DecoderState* now_;
   std::int64_t index_;
   std::int64_t shift_;
   MatrixView<const float> hidden_;
@@ -63,16 +63,15 @@ class CorrectionContext {
 ///
 /// - `depth`: how many drafts behind the tip it may redraw
 /// - `correct(model, context, logits)`: changes the guided logits [vocab] that the last pass gave
-/// for the draft and
-///   returns true, or returns false and leaves them alone. It must be a function of the context and
-///   these logits. Grammar and filters follow; the draft moves to the new law by the composition's
-///   refinement.
+///   for the draft and returns true, or returns false and leaves them alone. It must be a function
+///   of the context and these logits. Grammar and filters follow; the draft moves to the new law by
+///   the composition's refinement.
 /// - `begin(model, drafts)`, optional: called once a pass and sequence with the contexts of all
-/// drafts
-///   that may be redrawn, left to right by rows; correct() follows with each of them in this order.
-///   They stay valid until the last one and follow the window as it moves, so that work may be done
-///   in advance and for many drafts at once; what they say before their turn may change and must
-///   not decide anything.
+///   drafts that may be redrawn, left to right by rows; correct() follows with each of them in this
+///   order. They stay valid until the last one and follow the window as it moves, so that work may
+///   be done in advance and for many drafts at once; what they say before their turn may change and
+///   must not decide anything.
+/// - `reads_hidden`: the model must lend its hidden rows
 template <class P, class Model>
 concept CorrectorPolicy = PolicyOf<P, role::corrector> &&
     requires(const P& policy, Model& model, const CorrectionContext& context,

@@ -15,7 +15,7 @@ namespace sjd {
 /// Structural tokens as a pure function of the position in the picture.
 ///
 /// - `forced(position)`: the only token allowed there, or -1; forced slots enter the window clean,
-/// with a point law
+///   with a point law
 /// - `mask(position, logits)`: sets the logits [vocab] of forbidden tokens to -Inf, after guidance
 /// - `validate(vocab)`, optional: throws if the grammar does not fit the image vocabulary
 template <class P>

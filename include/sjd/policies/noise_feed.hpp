@@ -46,9 +46,9 @@ struct RawNoise {
 /// The mean of the table under the posterior of the token given z: Gaussian likelihood times the
 /// codes' prior.
 ///
-/// w = softmax_v(alpha/sigma^2 <z, ebar(v)> - alpha^2/(2 sigma^2) |ebar(v)|^2 + log_prior(v)); fed
-/// = sum_v w_v E(v). Every sum runs in a fixed order, so the result depends on z alone, whatever
-/// stands in the batch.
+/// w = softmax_v(alpha/sigma^2 <z, ebar(v)> - alpha^2/(2 sigma^2) |ebar(v)|^2 + log_prior(v)),
+/// fed = sum_v w_v E(v). Every sum runs in a fixed order, so the result depends on z alone,
+/// whatever stands in the batch.
 struct PosteriorMean {
   using role = role::noise_feed;
   static constexpr bool posterior_mean = true;

@@ -51,8 +51,8 @@ struct KarrasSchedule {
   float rho_min = 2.0F;     ///< noise of checkpoint level 1
   float rho_max = 16.0F;    ///< noise of checkpoint level grid + 1
   LevelDescent descent = LevelDescent::by_age;
-  std::int32_t tokens_per_level =
-      4;  ///< by_deadline: a slot i behind the tip has level <= (i-1)/this
+  /// by_deadline: a slot i behind the tip has level <= (i-1)/this.
+  std::int32_t tokens_per_level = 4;
 
   static constexpr float power = 7.0F;
 
@@ -62,7 +62,7 @@ struct KarrasSchedule {
     const double top = std::pow(static_cast<double>(rho_max), 1.0 / power);
     const double bottom = std::pow(static_cast<double>(rho_min), 1.0 / power);
     const double i = grid + 1 - checkpoint_level;
-    return static_cast<float>(std::pow(top + i / grid * (bottom - top), double{power}));
+    return static_cast<float>(std::pow(std::fma(i / grid, bottom - top, top), double{power}));
   }
 
   /// alpha and sigma of a checkpoint level; (1, 0) for level 0.

@@ -113,7 +113,8 @@ struct NoNormalization {
 
 /// Builds the space that noise lives in.
 ///
-/// shapes  table [vocab, dim]; contract.mean, scale [dim] or empty; contract.log_prior [vocab] or empty
+/// shapes  table [vocab, dim]; contract.mean, scale [dim] or empty; contract.log_prior [vocab] or
+///         empty
 /// memory  4 floats per table entry, owned by the result
 /// errors  contract if a given statistic has another length than the table says
 template <NormalizationPolicy Normalization>

@@ -17,6 +17,9 @@ namespace sjd {
 /// law of the new token given everything to its left. A slot without a token draws its first one.
 /// `tracks_true_law` says that this holds; a composition with a criterion that needs it is lossless
 /// only then.
+///
+/// errors  a step throws contract, with sequence and position, if a slot comes back without a token
+///         that it needs, or if a draft is rejected by the very law that is stored with it
 template <class P, class Gate>
 concept RefinementPolicy = PolicyOf<P, role::refinement> && RandomGate<Gate> &&
     requires(const P& policy, Gate& gate, DrawKey key, Slot& slot, const TokenLaw& target) {

@@ -36,8 +36,8 @@ struct SegmentOptions {
 struct SegmentLayout {
   std::int64_t noise_begin = 0;  ///< first noisy position; the sequence's length if it is clean
   std::int64_t window_end = 0;   ///< positions from here on lie beyond the window
-  std::int32_t schedule_levels =
-      0;  ///< K of the decoder that is imitated; 0 if the sequence is clean
+  /// K of the decoder that is imitated; 0 if the sequence is clean.
+  std::int32_t schedule_levels = 0;
 };
 
 /// K of a decoder and its share among noisy sequences. Small K decodes best, so it is trained most.
