@@ -4,16 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <memory>
-#include <new>
 #include <span>
 #include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "sjd/core/error.hpp"
+#include "sjd/hosts/aligned_array.hpp"
 #include "sjd/hosts/kernels.hpp"
 
 namespace sjd::hosts {
@@ -22,46 +17,6 @@ namespace sjd::hosts {
 enum class Storage : std::uint8_t {
   bf16,  ///< fast; the weights must be bf16 numbers, activations are rounded to bf16 first
   fp32,
-};
-
-/// Zeroed memory at cache-line alignment; fixed size. Half a huge page or more lies on huge pages
-/// where the system gives them: rows read from all over a table wait longer for their addresses
-/// than for the numbers.
-template <class T>
-class AlignedArray {
- public:
-  AlignedArray() = default;
-  explicit AlignedArray(std::int64_t size)
-      : data_{allocate(static_cast<std::size_t>(size) * sizeof(T))}, size_{size} {
-    std::fill_n(data_.get(), size, T{});
-  }
-  [[nodiscard]] T* data() const noexcept { return data_.get(); }
-  [[nodiscard]] std::int64_t size() const noexcept { return size_; }
-
- private:
-  static constexpr std::size_t huge = std::size_t{2} << 20U;
-
-  struct Free {
-    std::align_val_t alignment{64};
-    void operator()(T* pointer) const { ::operator delete(pointer, alignment); }
-  };
-
-  static std::unique_ptr<T, Free> allocate(std::size_t bytes) {
-    if (bytes < huge / 2) {
-      constexpr std::align_val_t line{64};
-      return {static_cast<T*>(::operator new(bytes, line)), Free{line}};
-    }
-    constexpr std::align_val_t page{huge};
-    const std::size_t whole = (bytes + huge - 1) / huge * huge;
-    void* memory = ::operator new(whole, page);
-#if defined(__linux__)
-    ::madvise(memory, whole, MADV_HUGEPAGE);  // a wish: without it everything works, slower
-#endif
-    return {static_cast<T*>(memory), Free{page}};
-  }
-
-  std::unique_ptr<T, Free> data_;
-  std::int64_t size_ = 0;
 };
 
 /// Rows of activations in the form that a PackedLinear of the same storage reads.
