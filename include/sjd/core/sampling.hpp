@@ -38,18 +38,22 @@ struct SamplingOptions {
 /// Classifier-free guidance of N branches: u + sum_b s_b (l_b - u), u the last branch.
 ///
 /// shapes  branches [scales.size() + 1, vocab]; guided [vocab], overwritten
-/// edge    a token that is -Inf in every branch stays -Inf; no scales: a copy of branch 0
+/// edge    a token that is -Inf in every branch stays -Inf; one that is +Inf in any branch becomes +Inf,
+///         also where a negative scale would mask it; no scales: a copy of branch 0
 /// source  arXiv 2207.12598 for one scale
 inline void guide(MatrixView<const float> branches, std::span<const float> scales,
                   std::span<float> guided) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::span<const float> u = branches.row(branches.rows - 1);
   for (std::size_t v = 0; v < guided.size(); ++v) {
     float z = u[v];
+    bool overflow = false;
     for (std::size_t b = 0; b < scales.size(); ++b) {
       const float l = branches.row(static_cast<std::int64_t>(b))[v];
+      overflow = overflow || l == infinity;
       if (l != u[v]) z = std::fma(scales[b], l - u[v], z);
     }
-    guided[v] = z;
+    guided[v] = overflow ? infinity : z;
   }
 }
 
