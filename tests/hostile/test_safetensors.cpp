@@ -55,6 +55,28 @@ std::string file_of(std::size_t type, const std::string& shape = "",
   return safetensors_bytes(header_of(type, shape, offsets), body_of(type));
 }
 
+/// Ranges of the right size that share bytes, and whose last one still ends the file.
+void overlap(HostileReader& reader, std::size_t type) {
+  const int w = widths[type];
+  const auto refuse = [&](int begin, int count, int end) {
+    const auto entry = [&](const std::string& name, int from, int to) {
+      return "\"" + name + "\":{\"dtype\":\"" + types[type] + "\",\"shape\":[" +
+             std::to_string(to - from) + "],\"data_offsets\":[" + std::to_string(from * w) + "," +
+             std::to_string(to * w) + "]}";
+    };
+    const std::string header = "{" + entry("a", 0, count) + "," + entry("b", begin, end) + "}";
+    reader.refuse(safetensors_bytes(header, std::string(static_cast<std::size_t>(end * w), '\0')),
+                  begin > count ? "leaves a gap" : "overlaps another tensor");
+  };
+  for (int end = 1; end <= 6; ++end) {
+    for (int begin = 0; begin < end; ++begin) {
+      for (int count = 1; count <= end; ++count) {
+        if (begin != count) refuse(begin, count, end);
+      }
+    }
+  }
+}
+
 /// All tensors of a model, each in turn missing, misshapen, mistyped, not finite or misnamed.
 void spoil_model(HostileReader& reader, const TestTensors& good,
                  const std::function<std::string(const TestTensors&)>& bytes) {
@@ -155,7 +177,12 @@ TEST_CASE("hostile: safetensors shapes, offsets and types", "[hostile]") {
       CAPTURE(shape);
       reader.refuse(file_of(type, shape));
     }
+    // Products that come back to the right number once they have gone round.
+    reader.refuse(file_of(type, "[4611686018427387905,4]"), "is too large");
+    reader.refuse(file_of(type, "[4,4611686018427387905]"), "is too large");
     const int w = widths[type];
+    if (w == 4) reader.refuse(file_of(type, "[4611686018427387908]"), "is too large");
+    overlap(reader, type);
     for (const std::string& bad : bad_integers()) {
       reader.refuse(file_of(type, "", "[" + bad + "," + std::to_string(7 * w) + "]"));
       reader.refuse(file_of(type, "", "[" + std::to_string(3 * w) + "," + bad + "]"));
