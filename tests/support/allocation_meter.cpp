@@ -35,6 +35,14 @@ void release(void* pointer) noexcept {
   std::free(pointer);
 }
 
+void* allocate_or_null(std::size_t bytes, std::size_t alignment) noexcept {
+  try {
+    return allocate(bytes, alignment);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 }  // namespace
 }  // namespace sjd::test
 
@@ -49,6 +57,12 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
 }
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return sjd::test::allocate(bytes, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return sjd::test::allocate_or_null(bytes, 1);
+}
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
+  return sjd::test::allocate_or_null(bytes, 1);
 }
 void operator delete(void* pointer) noexcept {
   sjd::test::release(pointer);
@@ -72,5 +86,11 @@ void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept {
   sjd::test::release(pointer);
 }
 void operator delete[](void* pointer, std::size_t, std::align_val_t) noexcept {
+  sjd::test::release(pointer);
+}
+void operator delete(void* pointer, const std::nothrow_t&) noexcept {
+  sjd::test::release(pointer);
+}
+void operator delete[](void* pointer, const std::nothrow_t&) noexcept {
   sjd::test::release(pointer);
 }
