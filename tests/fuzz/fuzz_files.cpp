@@ -42,7 +42,10 @@ void read_safetensors(std::span<const std::uint8_t> bytes) {
       // Not finite, or not floating-point: the next tensor may still be read.
     }
   }
-  require(total <= static_cast<std::int64_t>(bytes.size()));
+  // The tensors tile what lies behind the header, so their sizes add up to it.
+  std::uint64_t header = 0;
+  for (std::size_t i = 0; i < 8; ++i) header |= std::uint64_t{bytes[i]} << (8 * i);
+  require(static_cast<std::uint64_t>(total) == bytes.size() - 8 - header);
 }
 
 void read_config(std::span<const std::uint8_t> bytes) {
