@@ -62,10 +62,11 @@ inline void check_noise_numbers(MatrixView<const float> table, const NoiseContra
           "noise_contract: log_prior must hold no NaN and no +Inf, and one finite value");
 }
 
-/// What is wrong with a slot of the window, or null.
-inline const char* slot_fault(const Slot& slot, const StateBounds& bounds, std::int64_t iteration) {
+/// What is wrong with a slot of the window, or null. Every pass commits a token, so no slot has
+/// seen more passes than there are tokens.
+inline const char* slot_fault(const Slot& slot, const StateBounds& bounds, std::int64_t committed) {
   if (slot.level < 0 || slot.level > bounds.levels) return "a slot has a level of another schedule";
-  if (slot.age < 0 || slot.age > iteration) return "a slot is older than its picture";
+  if (slot.age < 0 || slot.age >= committed) return "a slot is older than its picture";
   if (slot.token < -1 || slot.token >= bounds.vocab) return "a draft is outside the vocabulary";
   if (slot.level == 0 && !slot.has_token()) return "a clean slot has no token";
   if (slot.has_token() == slot.law.empty())
@@ -92,7 +93,7 @@ inline const char* state_fault(const DecoderState& state, const StateBounds& bou
     return "the window reaches behind the picture";
   }
   for (const Slot& slot : state.window) {
-    if (const char* fault = slot_fault(slot, bounds, state.iteration)) return fault;
+    if (const char* fault = slot_fault(slot, bounds, state.committed())) return fault;
   }
   return nullptr;
 }
