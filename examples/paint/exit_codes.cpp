@@ -27,6 +27,7 @@ int code_of(ErrorCode code) {
     case ErrorCode::bad_file:
       return exit_data;
     case ErrorCode::io:
+    case ErrorCode::out_of_memory:
       return exit_io;
   }
   return exit_internal;

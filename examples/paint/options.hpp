@@ -22,7 +22,7 @@ struct Options {
   std::string coupling;  ///< empty: the decoder's default
   Plan plan;
   double guidance = 3.0;
-  double temperature = 1.0;
+  double temperature = 0.7;
   std::int64_t top_k = 0;
   double top_p = 1.0;
   bool compare = false;

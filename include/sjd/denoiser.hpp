@@ -15,7 +15,10 @@
 #include "sjd/cpu/verify.hpp"
 #include "sjd/cpu/window_update.hpp"
 #include "sjd/detail/checks.hpp"
+#include "sjd/detail/in_use.hpp"
+#include "sjd/detail/pass_rows.hpp"
 #include "sjd/detail/ragged_batch.hpp"
+#include "sjd/detail/state_checks.hpp"
 #include "sjd/model.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/policies/corrector.hpp"
@@ -42,9 +45,10 @@ namespace sjd {
 ///     const auto picture = denoiser.generate({.prompt = words, .tokens = 256, .seed = 7});
 ///
 /// memory  borrows the model; owns one logits buffer [rows, vocab] and one of noisy rows
-/// errors  the constructor throws invalid_argument for a policy outside its range, contract if the checkpoint was
-///         not trained on the schedule, feed or normalisation asked for
-/// threads one denoiser and its model belong to one thread at a time
+/// errors  the constructor throws invalid_argument for a policy outside its range, contract if the
+///         checkpoint was not trained on the schedule, feed or normalisation asked for
+/// threads one denoiser and its model belong to one thread at a time; a call that finds it at work
+///         is refused with contract
 template <class Model, class... Policies>
 class SpeculativeJacobiDenoiser {
   SJD_CHECK_MODEL(Model)
@@ -95,12 +99,14 @@ class SpeculativeJacobiDenoiser {
         logits_{model},
         embeddings_{model},
         hidden_{model} {
+    detail::check_sizes(vocab_, hidden_dim_);
     detail::validate_all(window_, schedule_, corrector_);
-    detail::validate_grammar(grammar_, model.vocab_size());
+    detail::validate_grammar(grammar_, vocab_);
     if constexpr (uses_noise) {
       const NoiseContract contract = model.noise_contract();
       detail::check_noise_contract(contract, schedule_, NoiseFeed::posterior_mean,
                                    Normalization::per_channel);
+      detail::check_noise_numbers(model.embedding_table(), contract, vocab_);
       space_ = make_embedding_space(model.embedding_table(), contract,
                                     detail::pick<role::normalization, Normalization>(policies_));
     }
@@ -115,8 +121,9 @@ class SpeculativeJacobiDenoiser {
 
   /// Decodes one picture.
   ///
-  /// errors  invalid_argument for options outside their range; invalid_logits or empty_support with the position;
-  ///         whatever the model throws passes through
+  /// errors  invalid_argument for options outside their range; invalid_logits, empty_support or contract (a
+  ///         row that the model left unwritten) with sequence and position; whatever the model
+  ///         throws
   [[nodiscard]] GenerationResult generate(const Request& request) {
     return generate(request, detail::ignore_iteration);
   }
@@ -139,27 +146,29 @@ class SpeculativeJacobiDenoiser {
   template <class Callback>
   [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests,
                                                        Callback&& on_iteration) {
-    return detail::run_ragged_batch(*this, requests, on_iteration);
+    return detail::run_ragged_batch(*this, requests, on_iteration, in_use_);
   }
 
   /// Runs the prompt of one sequence and draws its first token; the state is then ready for step().
   ///
   /// errors  invalid_argument if the sequence number or an option is outside its range
   [[nodiscard]] DecoderState start(std::int32_t sequence, const Request& request) {
+    const auto held = in_use_.call();
     DecoderState state = detail::start_state(sequence, model_->max_sequences(), request);
     if (state.total == 0) return state;
-    const std::int64_t vocab = model_->vocab_size();
-    logits_.reshape(state.branches(), vocab);
+    detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
+    logits_.reshape(state.branches(), vocab_);
     const Stopwatch watch;
     model_->prefill(sequence, request.prompt, logits_.on_model());
     host_seconds_ += watch.seconds();
     logits_.download();
+    detail::check_prefilled(logits_, sequence);
     laws_.resize(1);
     rows_.law(logits_.host(), state.guidance, grammar_, state.sampling, sequence, 0, laws_[0]);
     auto&& gate = random_.gate(state.seed, state.sample);
     state.tokens.push_back(acceptance_.bonus(gate, DrawKey{}, laws_[0]));
     if (!state.finished()) {
-      cpu::fill_window(rules(), gate, window_.rows(1, state.total) - 1, vocab, nullptr, state);
+      cpu::fill_window(rules(), gate, window_.rows(1, state.total) - 1, vocab_, nullptr, state);
     }
     return state;
   }
@@ -167,12 +176,14 @@ class SpeculativeJacobiDenoiser {
   /// One iteration of every sequence in `inout_states`: one forward pass, verify, refine, commit.
   ///
   /// Whatever throws, throws before any state changed; the same call may then be repeated and draws
-  /// the same.
+  /// the same, with or without the sequence that the error names.
   ///
   /// edge    finished states are left alone; no live state: the model is not called
+  /// errors  as generate(), and invalid_argument for a state that this denoiser cannot have made
   /// returns one event a live state, by ascending sequence
   std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
-    detail::collect_live(inout_states, live_);
+    const auto held = in_use_.call();
+    detail::collect_live(inout_states, bounds(), live_);
     std::vector<IterationEvent> events;
     if (live_.empty()) return events;
     lay_out_pass();
@@ -194,6 +205,19 @@ class SpeculativeJacobiDenoiser {
   /// Seconds spent in the corrector since the denoiser was built; no part of host_seconds().
   [[nodiscard]] double corrector_seconds() const { return corrector_seconds_; }
   [[nodiscard]] Model& model() { return *model_; }
+
+  /// Every policy, defaults included: what a saved state is compared with.
+  [[nodiscard]] auto policies() const {
+    return std::tuple{window_,         schedule_,
+                      acceptance_,     refinement_,
+                      initialization_, detail::pick<role::normalization, Normalization>(policies_),
+                      feed_,           corrector_,
+                      grammar_,        random_};
+  }
+  /// What a state of this decoder must fit into.
+  [[nodiscard]] detail::StateBounds bounds() const {
+    return {model_->max_sequences(), vocab_, space_.dim, schedule_.levels};
+  }
 
  private:
   [[nodiscard]] auto rules() const {
@@ -218,30 +242,9 @@ class SpeculativeJacobiDenoiser {
           {{}, static_cast<std::int64_t>(input_rows_.size()), count, state->branches()});
       for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
         keep_.push_back({state->sequence, branch, state->committed() - 1});
-        append_rows(*state, branch, noisy);
+        detail::append_rows(*state, branch, schedule_, noisy, input_rows_);
       }
       noisy = feed_noise(*state, noisy);
-    }
-  }
-
-  /// The tip and the slots of one branch; noisy slots share their embedding rows from `noisy` on.
-  void append_rows(const DecoderState& state, std::int32_t branch, std::int64_t noisy) {
-    Position position = state.committed() - 1;
-    input_rows_.push_back({.sequence = state.sequence,
-                           .branch = branch,
-                           .position = position,
-                           .token = state.tokens.back()});
-    for (const Slot& slot : state.window) {
-      InputRow row{.sequence = state.sequence, .branch = branch, .position = ++position};
-      if constexpr (uses_noise) {
-        row.level = schedule_.checkpoint_level(slot.level);
-      }
-      if (slot.level > 0) {
-        row.embedding = noisy++;
-      } else {
-        row.token = slot.token;
-      }
-      input_rows_.push_back(row);
     }
   }
 
@@ -259,18 +262,25 @@ class SpeculativeJacobiDenoiser {
   }
 
   void run_pass() {
-    logits_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->vocab_size());
+    const auto rows = static_cast<std::int64_t>(input_rows_.size());
+    detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
+    logits_.reshape(rows, vocab_);
     embeddings_.upload();
     ForwardPass<Memory> pass{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()};
     if constexpr (Corrector::reads_hidden) {
-      hidden_.reshape(static_cast<std::int64_t>(input_rows_.size()), model_->hidden_dim());
+      detail::check_same(hidden_dim_, model_->hidden_dim(), "model.hidden_dim()");
+      hidden_.reshape(rows, hidden_dim_);
       pass.hidden = hidden_.on_model();
     }
     const Stopwatch watch;
     model_->forward(pass);
     host_seconds_ += watch.seconds();
     logits_.download();
-    if constexpr (Corrector::reads_hidden) hidden_.download();
+    detail::check_written(logits_, "logits", input_rows_);
+    if constexpr (Corrector::reads_hidden) {
+      hidden_.download();
+      detail::check_written(hidden_, "hidden", input_rows_);
+    }
   }
 
   /// Computes the next state of live sequence s into scratch.
@@ -296,12 +306,11 @@ class SpeculativeJacobiDenoiser {
     const std::int64_t committed = state.committed() + verdicts_[s].committed();
     begin_correction(block, state, next, verdicts_[s].committed());
     build(block.count - 1, as_it_is);
-    cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
-                 model_->vocab_size(), next,
-                 [&](std::int64_t index, std::int64_t shift, const DecoderState&, TokenLaw&) {
-                   build(index,
-                         [&](std::span<float> logits) { correct_logits(index - shift, logits); });
-                 });
+    cpu::advance(
+        rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1, vocab_, next,
+        [&](std::int64_t index, std::int64_t shift, const DecoderState&, TokenLaw&) {
+          build(index, [&](std::span<float> logits) { correct_logits(index - shift, logits); });
+        });
   }
 
   /// Lays out what the corrector will see of the drafts behind the new tip. Guidance of the hidden
@@ -310,7 +319,8 @@ class SpeculativeJacobiDenoiser {
                         const DecoderState& now, std::int64_t shift) {
     if constexpr (uses_corrector) {
       const Stopwatch watch;
-      const std::int64_t end = std::min(block.count - 1, shift + corrector_.depth);
+      const std::int64_t depth = std::min<std::int64_t>(corrector_.depth, block.count);
+      const std::int64_t end = std::min(block.count - 1, shift + depth);
       MatrixView<const float> hidden{nullptr, block.count, 0};
       if constexpr (Corrector::reads_hidden) hidden = guide_hidden(block, before.guidance, end);
       drafts_.clear();
@@ -328,17 +338,15 @@ class SpeculativeJacobiDenoiser {
   /// Guided hidden rows [block.count, hidden_dim] of one sequence, the first `end` of them filled.
   MatrixView<const float> guide_hidden(const cpu::SequenceRows& block,
                                        std::span<const float> scales, std::int64_t end) {
-    const std::int64_t dim = model_->hidden_dim();
-    guided_hidden_.resize(static_cast<std::size_t>(block.count * dim));
-    const MatrixView<float> guided{guided_hidden_.data(), block.count, dim};
+    guided_hidden_.resize(static_cast<std::size_t>(block.count * hidden_dim_));
+    const MatrixView<float> guided{guided_hidden_.data(), block.count, hidden_dim_};
     cpu::SequenceRows rows = block;
     rows.logits = hidden_.host();
     for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
     return guided;
   }
 
-  /// Lets the corrector change the logits of the draft `behind` positions behind the tip's next
-  /// one.
+  /// Lets the corrector change the logits of the draft that many positions behind the next tip.
   void correct_logits(std::int64_t behind, std::span<float> inout_logits) {
     if constexpr (uses_corrector) {
       if (behind >= static_cast<std::int64_t>(drafts_.size())) return;
@@ -350,6 +358,8 @@ class SpeculativeJacobiDenoiser {
   }
 
   Model* model_;
+  std::int64_t vocab_ = model_->vocab_size();
+  std::int64_t hidden_dim_ = detail::hidden_dim_of<Corrector>(*model_);
   std::tuple<Policies...> policies_;
   Window window_ = detail::pick<role::window, Window>(policies_);
   Schedule schedule_ = detail::pick<role::noise_schedule, Schedule>(policies_);
@@ -367,6 +377,7 @@ class SpeculativeJacobiDenoiser {
   cpu::RowPipeline rows_;
   double host_seconds_ = 0.0;
   double corrector_seconds_ = 0.0;
+  detail::InUse in_use_;
 
   std::vector<DecoderState*> live_;        // [live]
   std::vector<InputRow> input_rows_;       // [rows]

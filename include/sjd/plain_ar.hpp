@@ -11,7 +11,9 @@
 #include "sjd/core/stopwatch.hpp"
 #include "sjd/cpu/rows.hpp"
 #include "sjd/detail/checks.hpp"
+#include "sjd/detail/in_use.hpp"
 #include "sjd/detail/ragged_batch.hpp"
+#include "sjd/detail/state_checks.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/policies/grammar.hpp"
 #include "sjd/state.hpp"
@@ -47,7 +49,8 @@ class PlainAr {
 
   explicit PlainAr(Model& model, Policies... policies)
       : model_{&model}, policies_{std::move(policies)...}, logits_{model} {
-    detail::validate_grammar(grammar_, model.vocab_size());
+    detail::check_sizes(vocab_, 1);
+    detail::validate_grammar(grammar_, vocab_);
   }
 
   /// Decodes one picture; see SpeculativeJacobiDenoiser::generate.
@@ -64,41 +67,37 @@ class PlainAr {
   template <class Callback>
   [[nodiscard]] std::vector<GenerationResult> generate(std::span<const Request> requests,
                                                        Callback&& on_iteration) {
-    return detail::run_ragged_batch(*this, requests, on_iteration);
+    return detail::run_ragged_batch(*this, requests, on_iteration, in_use_);
   }
 
   /// Runs the prompt and draws the first token.
   [[nodiscard]] DecoderState start(std::int32_t sequence, const Request& request) {
+    const auto held = in_use_.call();
     DecoderState state = detail::start_state(sequence, model_->max_sequences(), request);
     if (state.total == 0) return state;
-    logits_.reshape(state.branches(), model_->vocab_size());
+    detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
+    logits_.reshape(state.branches(), vocab_);
     const Stopwatch watch;
     model_->prefill(sequence, request.prompt, logits_.on_model());
     host_seconds_ += watch.seconds();
     logits_.download();
+    detail::check_prefilled(logits_, sequence);
     state.tokens.push_back(draw(state, logits_.host()));
     return state;
   }
 
-  /// One token for every unfinished sequence.
+  /// One token for every unfinished sequence; see SpeculativeJacobiDenoiser::step.
   std::vector<IterationEvent> step(std::span<DecoderState> inout_states) {
-    detail::collect_live(inout_states, live_);
-    rows_.clear();
-    keep_.clear();
-    for (const DecoderState* state : live_) {
-      for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
-        const Position tip = state->committed() - 1;
-        keep_.push_back({state->sequence, branch, tip});
-        rows_.push_back({.sequence = state->sequence,
-                         .branch = branch,
-                         .position = tip,
-                         .token = state->tokens.back()});
-      }
-    }
+    const auto held = in_use_.call();
+    detail::collect_live(inout_states, bounds(), live_);
     std::vector<IterationEvent> events;
     if (live_.empty()) return events;
+    lay_out_pass();
     run_pass();
     draw_all();
+    // Room for everything first: from the first commit on nothing may throw.
+    events.reserve(live_.size());
+    for (DecoderState* state : live_) state->tokens.reserve(state->tokens.size() + 1);
     for (std::size_t s = 0; s < live_.size(); ++s) {
       live_[s]->tokens.push_back(drawn_[s]);
       live_[s]->iteration += 1;
@@ -113,13 +112,38 @@ class PlainAr {
   [[nodiscard]] double host_seconds() const { return host_seconds_; }
   [[nodiscard]] Model& model() { return *model_; }
 
+  /// Every policy, defaults included: what a saved state is compared with.
+  [[nodiscard]] auto policies() const { return std::tuple{sampler_, grammar_, random_}; }
+  /// What a state of this decoder must fit into.
+  [[nodiscard]] detail::StateBounds bounds() const {
+    return {model_->max_sequences(), vocab_, 0, 0};
+  }
+
  private:
+  /// The tip of every live sequence, in every branch.
+  void lay_out_pass() {
+    rows_.clear();
+    keep_.clear();
+    for (const DecoderState* state : live_) {
+      for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
+        const Position tip = state->committed() - 1;
+        keep_.push_back({state->sequence, branch, tip});
+        rows_.push_back({.sequence = state->sequence,
+                         .branch = branch,
+                         .position = tip,
+                         .token = state->tokens.back()});
+      }
+    }
+  }
+
   void run_pass() {
-    logits_.reshape(static_cast<std::int64_t>(rows_.size()), model_->vocab_size());
+    detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
+    logits_.reshape(static_cast<std::int64_t>(rows_.size()), vocab_);
     const Stopwatch watch;
     model_->forward(ForwardPass<Memory>{keep_, rows_, {}, logits_.on_model()});
     host_seconds_ += watch.seconds();
     logits_.download();
+    detail::check_written(logits_, "logits", rows_);
   }
 
   /// All draws before the first commit, so that a bad row changes nothing.
@@ -143,6 +167,7 @@ class PlainAr {
   }
 
   Model* model_;
+  std::int64_t vocab_ = model_->vocab_size();
   std::tuple<Policies...> policies_;
   Sampler sampler_ = detail::pick<role::acceptance, Sampler>(policies_);
   Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
@@ -151,6 +176,7 @@ class PlainAr {
   cpu::RowPipeline pipeline_;
   TokenLaw law_;
   double host_seconds_ = 0.0;
+  detail::InUse in_use_;
 
   std::vector<DecoderState*> live_;  // [live]
   std::vector<InputRow> rows_;       // [live x branches]

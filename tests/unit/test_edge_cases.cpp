@@ -82,7 +82,7 @@ TEST_CASE("a draft whose law does not hold its token is an error, not a read pas
   };
   SpeculativeJacobiDenoiser decoder{host, FixedWindow{.tokens = 4}, NoNoise{}, ForeignToken{}};
   static_assert(decltype(decoder)::is_lossless, "a claim that nobody can check at compile time");
-  check_broken_policy(host, decoder, "does not hold its token");
+  check_broken_policy(host, decoder, "has no mass in the law that it carries");
 }
 
 TEST_CASE("a refinement that leaves no token is an error, with and without noise") {

@@ -17,9 +17,11 @@ enum class ErrorCode : std::uint8_t {
   contract,          ///< the host, the checkpoint or a policy breaks its contract
   bad_file,          ///< a file is malformed; the text names file, field and reason
   io,                ///< the operating system refused to read or write
+  out_of_memory,     ///< a buffer of the size named in the text cannot be had
 };
 
-/// Every exception that this library throws on its own behalf.
+/// Every exception that this library throws on its own behalf. Beside it only two kinds leave a
+/// call: what the model or a callback throws, and std::bad_alloc from a small allocation.
 class Error : public std::runtime_error {
  public:
   /// `sequence` and `position` are -1 where they have no meaning.

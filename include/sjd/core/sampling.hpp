@@ -38,10 +38,12 @@ struct SamplingOptions {
 /// Classifier-free guidance of N branches: u + sum_b s_b (l_b - u), u the last branch.
 ///
 /// shapes  branches [scales.size() + 1, vocab]; guided [vocab], overwritten
-/// edge    a token that is -Inf in every branch stays -Inf; no scales: a copy of branch 0
+/// edge    a token that is -Inf in every branch stays -Inf; one that is +Inf in any branch becomes +Inf,
+///         also where a negative scale would mask it; no scales: a copy of branch 0
 /// source  arXiv 2207.12598 for one scale
 inline void guide(MatrixView<const float> branches, std::span<const float> scales,
                   std::span<float> guided) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::span<const float> u = branches.row(branches.rows - 1);
   std::copy_n(u.data(), guided.size(), guided.data());
   for (std::size_t b = 0; b < scales.size(); ++b) {
@@ -49,7 +51,8 @@ inline void guide(MatrixView<const float> branches, std::span<const float> scale
     for (std::size_t v = 0; v < guided.size(); ++v) {
       const float difference = row[v] - u[v];  // taken in any case, so that the loop vectorizes
       const float step = row[v] != u[v] ? difference : 0.0F;
-      guided[v] = std::fma(scales[b], step, guided[v]);
+      const float moved = std::fma(scales[b], step, guided[v]);
+      guided[v] = row[v] == infinity ? infinity : moved;
     }
   }
 }

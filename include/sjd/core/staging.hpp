@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cstdint>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <vector>
 
+#include "sjd/core/error.hpp"
 #include "sjd/core/matrix_view.hpp"
 #include "sjd/model.hpp"
 
@@ -14,6 +20,7 @@ namespace sjd::detail {
 ///
 /// memory  grows, never shrinks; device memory comes from model.allocate and goes back to
 ///         model.deallocate
+/// errors  out_of_memory naming the bytes that were asked for
 template <class Model>
 class StagedBuffer {
  public:
@@ -29,20 +36,28 @@ class StagedBuffer {
     }
   }
 
-  /// Room for [rows, columns]; old content is lost.
+  /// Room for [rows, columns]; old content is lost, and every row counts as unwritten.
+  ///
+  /// errors  out_of_memory; the buffer then holds [0, columns]
   void reshape(std::int64_t rows, std::int64_t columns) {
-    rows_ = rows;
+    rows_ = 0;
     columns_ = columns;
-    const auto needed = static_cast<std::size_t>(rows * columns);
-    if (needed > host_.size()) host_.resize(needed);
-    if constexpr (!on_host) {
-      if (needed > device_size_) {
-        void* fresh = model_->allocate(needed * sizeof(float));
-        if (device_ != nullptr) model_->deallocate(device_);
-        device_ = static_cast<float*>(fresh);
-        device_size_ = needed;
-      }
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    std::int64_t floats = 0;
+    std::int64_t bytes = 0;
+    if (rows < 0 || columns < 0 || __builtin_mul_overflow(rows, columns, &floats) ||
+        __builtin_mul_overflow(floats, std::int64_t{sizeof(float)}, &bytes)) {
+      refuse(rows, columns, most);
     }
+    try {
+      grow(static_cast<std::size_t>(floats));
+    } catch (const std::bad_alloc&) {
+      refuse(rows, columns, bytes);
+    } catch (const std::length_error&) {
+      refuse(rows, columns, bytes);
+    }
+    rows_ = rows;
+    mark();
   }
 
   [[nodiscard]] MatrixView<float> host() { return {host_.data(), rows_, columns_}; }
@@ -67,7 +82,59 @@ class StagedBuffer {
     }
   }
 
+  /// The first row whose first or last column was not written since reshape(); -1 if there is none,
+  /// and in device memory.
+  [[nodiscard]] std::int64_t unwritten() const {
+    if constexpr (on_host) {
+      for (std::int64_t i = 0; i < rows_ && columns_ > 0; ++i) {
+        if (is_mark(host_[static_cast<std::size_t>(i * columns_)]) ||
+            is_mark(host_[static_cast<std::size_t>((i + 1) * columns_ - 1)])) {
+          return i;
+        }
+      }
+    }
+    return -1;
+  }
+
  private:
+  /// A quiet NaN that no arithmetic produces.
+  static float unwritten_mark() { return std::bit_cast<float>(mark_bits); }
+  static bool is_mark(const float& value) {
+    return std::bit_cast<std::uint32_t>(value) == mark_bits;
+  }
+
+  /// Host memory only: device memory is not written for it.
+  void mark() {
+    if constexpr (on_host) {
+      for (std::int64_t i = 0; i < rows_ && columns_ > 0; ++i) {
+        host_[static_cast<std::size_t>(i * columns_)] = unwritten_mark();
+        host_[static_cast<std::size_t>((i + 1) * columns_ - 1)] = unwritten_mark();
+      }
+    }
+  }
+
+  void grow(std::size_t needed) {
+    if (needed > host_.size()) host_.resize(needed);
+    if constexpr (!on_host) {
+      if (needed > device_size_) {
+        void* fresh = model_->allocate(needed * sizeof(float));
+        if (fresh == nullptr) throw std::bad_alloc{};
+        if (device_ != nullptr) model_->deallocate(device_);
+        device_ = static_cast<float*>(fresh);
+        device_size_ = needed;
+      }
+    }
+  }
+
+  [[noreturn]] static void refuse(std::int64_t rows, std::int64_t columns, std::int64_t bytes) {
+    throw Error{ErrorCode::out_of_memory, "a buffer of " + std::to_string(rows) + " rows of " +
+                                              std::to_string(columns) + " numbers needs " +
+                                              std::to_string(bytes) +
+                                              " bytes or more, which cannot be had"};
+  }
+
+  static constexpr std::uint32_t mark_bits = 0x7FEDC0DEU;
+
   [[nodiscard]] std::size_t bytes() const {
     return static_cast<std::size_t>(rows_ * columns_) * sizeof(float);
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,13 +62,25 @@ class RowPipeline {
       builder_.build(guided_, options, law);
     } catch (const Error& error) {
       throw Error{error.code(),
-                  std::string{error.what()} + " (sequence " + std::to_string(sequence) +
-                      ", image position " + std::to_string(position) + ")",
+                  std::string{error.what()} + emptied_by(error, branches, guidance) +
+                      " (sequence " + std::to_string(sequence) + ", image position " +
+                      std::to_string(position) + ")",
                   sequence, position};
     }
   }
 
  private:
+  /// Says who left no token, once it has happened.
+  [[nodiscard]] const char* emptied_by(const Error& error, MatrixView<const float> branches,
+                                       std::span<const float> guidance) {
+    if (error.code() != ErrorCode::empty_support) return "";
+    guide(branches, guidance, guided_);
+    const auto finite = [](float z) { return z > -std::numeric_limits<float>::infinity(); };
+    return std::any_of(guided_.begin(), guided_.end(), finite)
+               ? ", emptied by the grammar or the corrector"
+               : ", emptied by the model's logits";
+  }
+
   std::vector<float> guided_;  // [vocab]
   LawBuilder builder_;
 };

@@ -101,6 +101,16 @@ inline void check_noise_contract(const NoiseContract& contract, const KarrasSche
           "noise_contract: the checkpoint was trained with another noise feed");
 }
 
+/// Columns of the hidden rows that the corrector reads; 1 if it reads none.
+template <class Corrector, class Model>
+std::int64_t hidden_dim_of(const Model& model) {
+  if constexpr (Corrector::reads_hidden) {
+    return model.hidden_dim();
+  } else {
+    return 1;
+  }
+}
+
 inline void add_at(std::vector<std::int64_t>& counts, std::int64_t index) {
   const auto i = static_cast<std::size_t>(index);
   if (counts.size() <= i) counts.resize(i + 1, 0);

@@ -10,6 +10,7 @@
 
 #include "sjd/core/error.hpp"
 #include "sjd/core/stopwatch.hpp"
+#include "sjd/detail/in_use.hpp"
 #include "sjd/state.hpp"
 #include "sjd/types.hpp"
 
@@ -17,11 +18,18 @@ namespace sjd::detail {
 
 inline constexpr auto ignore_iteration = [](const IterationEvent&) { return true; };
 
+inline constexpr std::int64_t most_tokens = std::int64_t{1} << 20;
+inline constexpr std::size_t most_scales = 1'024;
+
 /// Refuses a request that is outside its range.
 template <class Prompt>
 void check_request(const GenerationRequest<Prompt>& request) {
   expects(request.tokens >= 0, ErrorCode::invalid_argument,
           "GenerationRequest: tokens must be >= 0");
+  expects(request.tokens <= most_tokens, ErrorCode::invalid_argument,
+          "GenerationRequest: tokens must be at most 2^20");
+  expects(request.guidance.size() <= most_scales, ErrorCode::invalid_argument,
+          "GenerationRequest: at most 1024 guidance scales");
   for (const float scale : request.guidance) {
     expects(std::isfinite(scale), ErrorCode::invalid_argument,
             "GenerationRequest: a guidance scale is not finite");
@@ -46,22 +54,6 @@ DecoderState start_state(std::int32_t sequence, std::int64_t max_sequences,
   return state;
 }
 
-/// The unfinished states in the order of their sequences, as ForwardPass wants its rows.
-///
-/// errors  invalid_argument if two of them claim one sequence of the host
-inline void collect_live(std::span<DecoderState> states, std::vector<DecoderState*>& live) {
-  live.clear();
-  for (DecoderState& state : states) {
-    if (!state.finished()) live.push_back(&state);
-  }
-  std::sort(live.begin(), live.end(),
-            [](const DecoderState* a, const DecoderState* b) { return a->sequence < b->sequence; });
-  for (std::size_t i = 1; i < live.size(); ++i) {
-    expects(live[i - 1]->sequence != live[i]->sequence, ErrorCode::invalid_argument,
-            "step: two states claim the same sequence of the model");
-  }
-}
-
 /// One running sequence of a batch.
 struct RunningRequest {
   std::size_t index = 0;  ///< request that it answers
@@ -81,10 +73,12 @@ double corrector_seconds_of(const Decoder& decoder) {
 /// Decodes all requests with a decoder that has start(), step(), host_seconds() and model().
 ///
 /// edge    no requests, or requests of 0 tokens: the model is not called
-/// errors  a request outside its range is refused before any of them runs
+/// errors  a request outside its range is refused before any of them runs; contract if the callback
+///         calls the decoder
 template <class Decoder, class Request, class Callback>
 std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const Request> requests,
-                                               Callback& on_iteration) {
+                                               Callback& on_iteration, InUse& in_use) {
+  const auto held = in_use.batch();
   expects(decoder.model().max_sequences() >= 1, ErrorCode::invalid_argument,
           "generate: model.max_sequences() must be at least 1");
   for (const Request& request : requests) check_request(request);
@@ -92,9 +86,9 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
   std::vector<DecoderState> states;
   std::vector<RunningRequest> running;
   std::vector<std::int32_t> free;
-  for (auto s = static_cast<std::int32_t>(decoder.model().max_sequences()) - 1; s >= 0; --s) {
-    free.push_back(s);
-  }
+  const std::int64_t sequences = std::min<std::int64_t>(decoder.model().max_sequences(),
+                                                        static_cast<std::int64_t>(requests.size()));
+  for (auto s = static_cast<std::int32_t>(sequences) - 1; s >= 0; --s) free.push_back(s);
   std::size_t waiting = 0;
   double host_before = decoder.host_seconds();
   double corrector_before = corrector_seconds_of(decoder);
@@ -119,6 +113,7 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
     const Stopwatch watch;
     const std::vector<IterationEvent> events = decoder.step(states);
     for (RunningRequest& entry : running) book(watch, entry);
+    const auto calling = in_use.call();  // the callback must not call the decoder
     for (const IterationEvent& event : events) {
       const auto at = static_cast<std::size_t>(&event.state - states.data());
       running[at].cancelled = !on_iteration(event);

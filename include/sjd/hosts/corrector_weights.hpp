@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <filesystem>
@@ -37,6 +38,10 @@ class RowTable {
               "RowTable: a number is not a bf16 number; use Storage::fp32");
       narrow_.data()[i] = static_cast<std::uint16_t>(bits >> 16U);
     }
+  }
+
+  [[nodiscard]] std::int64_t rows() const {
+    return width_ == 0 ? 0 : std::max(wide_.size(), narrow_.size()) / width_;
   }
 
   /// sum [width] += row

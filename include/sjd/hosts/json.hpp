@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,8 @@ struct JsonLimits {
   std::int64_t bytes = std::int64_t{1} << 20;
   std::int64_t values = std::int64_t{1} << 20;
   int depth = 32;
+  std::int64_t items = std::int64_t{1} << 20;    ///< of one array
+  std::int64_t members = std::int64_t{1} << 20;  ///< of one object
 };
 
 namespace detail {
@@ -92,9 +95,11 @@ class JsonBuilder {
     if (++count_ > limits_.values) refuse(file_, key_, "too many values");
     if (open_.empty()) return root_ = std::move(node);
     if (auto* list = std::get_if<JsonList>(&open_.back()->value)) {
+      if (std::ssize(*list) >= limits_.items) refuse(file_, key_, "too many items in an array");
       return list->emplace_back(std::move(node));
     }
     auto& members = std::get<JsonMembers>(open_.back()->value);
+    if (std::ssize(members) >= limits_.members) refuse(file_, key_, "too many members");
     return members.emplace_back(std::move(key_), std::move(node)).second;
   }
 

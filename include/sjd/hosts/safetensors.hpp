@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <span>
 #include <string>
@@ -71,7 +72,12 @@ class SafetensorsFile {
     file_.read(prefix, header.data(), length);
     if (header.empty() || header.front() != '{') refuse("", "the header does not begin with '{'");
     data_start_ = prefix + length;
-    constexpr JsonLimits limits{.bytes = largest_header, .values = 4'000'000, .depth = 3};
+    constexpr JsonLimits limits{
+        .bytes = largest_header,
+        .values = 3'000'000,
+        .depth = 3,
+        .items = 9,  // a shape; one more than is allowed, for the better message
+        .members = most_tensors + 1};
     read_entries(JsonField::parse(header, file_.name(), limits));
     check_tiling();
   }
@@ -126,6 +132,8 @@ class SafetensorsFile {
   }
 
  private:
+  static constexpr std::int64_t most_tensors = 200'000;
+
   void check_shape(const std::string& tensor, const TensorInfo& entry,
                    std::span<const std::int64_t> shape) const {
     if (std::equal(shape.begin(), shape.end(), entry.shape.begin(), entry.shape.end())) return;
@@ -144,7 +152,6 @@ class SafetensorsFile {
   }
 
   void read_entries(const JsonField& header) {
-    constexpr std::size_t most_tensors = 200'000;
     constexpr std::size_t longest_name = 1'024;
     for (const auto& [name, field] : header.fields()) {
       if (name == "__metadata__") {
@@ -152,7 +159,7 @@ class SafetensorsFile {
         continue;
       }
       if (name.empty() || name.size() > longest_name) field.refuse("bad length of a tensor name");
-      if (tensors_.size() == most_tensors) field.refuse("too many tensors");
+      if (std::ssize(tensors_) == most_tensors) field.refuse("too many tensors");
       tensors_.emplace(name, read_entry(field));
     }
   }

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "sjd/core/error.hpp"
+#include "sjd/hosts/detail/utf8.hpp"
 #include "sjd/hosts/json.hpp"
 
 namespace sjd::hosts {
@@ -49,7 +51,9 @@ class WordTokenizer {
   /// 0x80.
   ///
   /// edge    a prompt without known words has no ids; the model then draws without a condition
+  /// errors  invalid_argument for a prompt beyond 64 KiB, or naming the first byte that is no UTF-8
   [[nodiscard]] EncodedPrompt encode(std::string_view text, std::int64_t most_tokens) const {
+    check_prompt(text);
     EncodedPrompt result;
     std::string word;
     const auto finish = [&] {
@@ -78,6 +82,16 @@ class WordTokenizer {
 
  private:
   static constexpr std::array<std::string_view, 3> specials{"<unused>", "<image>", "<unknown>"};
+
+  static void check_prompt(std::string_view text) {
+    constexpr std::size_t longest = std::size_t{64} << 10U;
+    expects(text.size() <= longest, ErrorCode::invalid_argument,
+            "the prompt is longer than 65536 bytes");
+    if (const std::size_t good = detail::valid_utf8_prefix(text); good != text.size()) {
+      throw Error{ErrorCode::invalid_argument,
+                  "the prompt is no UTF-8 at byte " + std::to_string(good)};
+    }
+  }
 
   [[nodiscard]] static bool is_word_byte(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||

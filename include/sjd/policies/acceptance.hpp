@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "sjd/core/error.hpp"
 #include "sjd/core/random.hpp"
 #include "sjd/core/slot.hpp"
 #include "sjd/policy.hpp"
@@ -34,6 +37,23 @@ concept AcceptancePolicy = PolicyOf<P, role::acceptance> && RandomGate<Gate> &&
 
 namespace detail {
 
+/// Draws from max(p - q, 0), normalised, behind a rejected draft.
+///
+/// errors  contract if nothing is left: the draft was not drawn from the law that it carries
+template <RandomGate Gate>
+[[nodiscard]] TokenId draw_residual(Gate& gate, DrawKey key, const Slot& slot,
+                                    const TokenLaw& target) {
+  std::vector<uint128> weights;
+  residual_weights(target, slot.law, weights);
+  if (std::all_of(weights.begin(), weights.end(), [](uint128 w) { return w == 0; })) {
+    throw Error{ErrorCode::contract,
+                "the draft of image position " + std::to_string(key.position) +
+                    " has no mass in the law that it carries",
+                -1, key.position};
+  }
+  return target.token(gate.weighted(key, weights));
+}
+
 /// The ratio test and its residual; shared by the exact and the ungated criterion.
 struct RatioTest {
   /// Accepts with probability min(1, p/q), as an exact ratio of integers.
@@ -51,10 +71,8 @@ struct RatioTest {
   template <RandomGate Gate>
   [[nodiscard]] static TokenId recover(Gate& gate, DrawKey key, const Slot& slot,
                                        const TokenLaw& target) {
-    std::vector<uint128> weights;
-    residual_weights(target, slot.law, weights);
     key.purpose = Purpose::residual;
-    return target.token(gate.weighted(key, weights));
+    return draw_residual(gate, key, slot, target);
   }
 
   template <RandomGate Gate>

@@ -59,7 +59,8 @@ struct RowEndGrammar {
   }
 
   void validate(std::int64_t vocab) const {
-    expects(columns >= 1, ErrorCode::invalid_argument, "RowEndGrammar: columns must be at least 1");
+    expects(columns >= 1 && columns <= (std::int64_t{1} << 20), ErrorCode::invalid_argument,
+            "RowEndGrammar: columns must be in 1..2^20");
     expects(row_end >= 0 && row_end < vocab, ErrorCode::invalid_argument,
             "RowEndGrammar: row_end must be in 0 .. model.vocab_size() - 1");
   }

@@ -88,12 +88,16 @@ struct KarrasSchedule {
   }
 
   void validate() const {
-    expects(grid >= 1 && levels >= 1 && levels <= grid + 1, ErrorCode::invalid_argument,
+    expects(grid >= 1 && grid <= 65'536, ErrorCode::invalid_argument,
+            "KarrasSchedule: grid must be in 1..65536");
+    expects(levels >= 1 && levels <= grid + 1, ErrorCode::invalid_argument,
             "KarrasSchedule: levels must be in 1..grid+1");
     expects(levels == 1 || grid % (levels - 1) == 0, ErrorCode::invalid_argument,
             "KarrasSchedule: levels must be 1, or levels-1 must divide grid");
-    expects(rho_min > 0.0F && rho_max > rho_min, ErrorCode::invalid_argument,
-            "KarrasSchedule: 0 < rho_min < rho_max is needed");
+    // Beyond these alpha or sigma of a level is no normal number any more.
+    expects(rho_min >= 1.0e-6F && rho_max > rho_min && rho_max <= 1.0e6F,
+            ErrorCode::invalid_argument,
+            "KarrasSchedule: 1e-6 <= rho_min < rho_max <= 1e6 is needed");
     expects(tokens_per_level >= 1, ErrorCode::invalid_argument,
             "KarrasSchedule: tokens_per_level must be at least 1");
   }

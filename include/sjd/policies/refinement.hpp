@@ -2,7 +2,6 @@
 #pragma once
 
 #include <concepts>
-#include <vector>
 
 #include "sjd/core/random.hpp"
 #include "sjd/core/slot.hpp"
@@ -59,10 +58,8 @@ struct MaximalCoupling {
       return;
     }
     if (!keeps(gate, key, slot, target)) {
-      std::vector<uint128> weights;
-      residual_weights(target, slot.law, weights);
       key.purpose = Purpose::couple_residual;
-      slot.token = target.token(gate.weighted(key, weights));
+      slot.token = detail::draw_residual(gate, key, slot, target);
     }
     slot.law = target;
   }

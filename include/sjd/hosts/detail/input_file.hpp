@@ -23,6 +23,8 @@ namespace sjd::hosts::detail {
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path) : name_{path.string()} {
+    // The system would open what stands before the NUL.
+    if (name_.find('\0') != std::string::npos) refuse(name_, "", "the name holds a NUL byte");
     descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor_ < 0) fail("cannot open");
     struct stat status {};
@@ -59,7 +61,8 @@ class InputFile {
       const ::ssize_t count = ::pread(descriptor_, out, static_cast<std::size_t>(bytes), offset);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) fail("cannot read");
-      if (count == 0) throw Error{ErrorCode::io, name_ + ": became shorter while it was read"};
+      if (count == 0)
+        throw Error{ErrorCode::io, printable(name_) + ": became shorter while it was read"};
       out += count;
       offset += count;
       bytes -= count;

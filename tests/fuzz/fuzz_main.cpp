@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// One libFuzzer program for all readers: --target=NAME picks one.
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "fuzz_target.hpp"
+#include "sjd/core/error.hpp"
+
+namespace {
+
+sjd::fuzz::Target target = nullptr;
+
+}  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  const std::map<std::string, sjd::fuzz::Target> targets{
+      {"safetensors", sjd::fuzz::read_safetensors}, {"config", sjd::fuzz::read_config},
+      {"tokenizer", sjd::fuzz::read_tokenizer},     {"prompt", sjd::fuzz::read_prompt},
+      {"corrector", sjd::fuzz::read_corrector},     {"state", sjd::fuzz::read_state}};
+  constexpr std::string_view option = "--target=";
+  for (int i = 1; i < *argc; ++i) {
+    const std::string argument{(*argv)[i]};
+    if (!argument.starts_with(option)) continue;
+    const auto found = targets.find(argument.substr(option.size()));
+    if (found != targets.end()) target = found->second;
+  }
+  if (target == nullptr) {
+    std::fputs("fuzz_readers: --target=safetensors|config|tokenizer|prompt|corrector|state\n",
+               stderr);
+    std::exit(64);
+  }
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  try {
+    target({data, size});
+  } catch (const sjd::Error&) {
+    // The promise is kept: a typed refusal.
+  }
+  return 0;
+}
