@@ -287,8 +287,8 @@ TEST_CASE("hostile: correctors with every tensor spoilt", "[hostile]") {
   for (const char* name : {"now.weight", "before.weight"}) {
     good[name] = make("BF16", {neighbours, vocab + 1, width}, 1.0);
   }
-  good["changed.weight"] = make("F32", {neighbours, width}, 1.0);
-  good["distance.weight"] = make("F32", {2, width}, 1.0);
+  good["changed.weight"] = make("BF16", {neighbours, width}, 1.0);
+  good["distance.weight"] = make("BF16", {2, width}, 1.0);
   good["inner.bias"] = make("F32", {width}, 1.0);
   good["input.weight"] = make("BF16", {width, 2 * hidden}, 1.0);
   good["inner.weight"] = make("BF16", {width, width}, 1.0);
