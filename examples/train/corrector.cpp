@@ -194,6 +194,7 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
 }
 
 void Session::take(Harvest&& harvest) {
+  harvest.train.drop_oldest(std::max<std::int64_t>(harvest.train.rows() - most_rows, 0));
   const std::int64_t excess = train_.rows() + harvest.train.rows() - most_rows;
   if (excess > 0) {
     const std::int64_t dropped = std::min(excess, train_.rows());

@@ -51,15 +51,8 @@ struct Recipe {
   std::string name;
 };
 
-std::uint64_t scramble(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15U;
-  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31U);
-}
-
 Recipe recipe_of(std::uint64_t seed, std::uint64_t picture, std::size_t prompts) {
-  const std::uint64_t bits = scramble(scramble(seed) + picture);
+  const std::uint64_t bits = mix_key(seed, picture);
   constexpr float scales[] = {0, 0, 0, 0, 0, 0, 1.5F, 1.5F, 3, 3, 3, 3, 3, 3, 5, 5};
   Recipe recipe;
   recipe.prompt = (bits >> 16U) % prompts;

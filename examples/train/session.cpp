@@ -172,9 +172,9 @@ TrainerOptions trainer_options(const StageOptions& options) {
   trainer.average_decay = number(options, "average");
   trainer.clip = number(options, "clip");
   trainer.seed = static_cast<std::uint64_t>(options.count("seed"));
-  trainer.captions.empty = number(options, "empty");
-  trainer.captions.name_only = number(options, "name-only");
-  trainer.captions.plain = number(options, "plain");
+  trainer.draw.empty = number(options, "empty");
+  trainer.draw.name_only = number(options, "name-only");
+  trainer.draw.plain = number(options, "plain");
   return trainer;
 }
 

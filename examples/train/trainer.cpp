@@ -77,7 +77,7 @@ void Trainer::gradient_of_share(std::int64_t worker, std::int64_t step) {
   const std::int64_t parts = options_.batch / options_.micro_batch;
   for (std::int64_t part = worker; part < parts; part += options_.workers) {
     auto engine = engine_for(options_.seed, step, part);
-    Batch batch = data_.draw(options_.micro_batch, options_.captions, engine);
+    Batch batch = data_.draw(options_.micro_batch, options_.draw, engine);
     if (options_.segments) noise_->apply(*options_.segments, engine, batch);
     double total = 0.0;
     for (const float w : batch.weights) total += w;

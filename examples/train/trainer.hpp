@@ -36,7 +36,7 @@ struct TrainerOptions {
   double average_decay = 0.998;
   double clip = 1.0;
   std::uint64_t seed = 1;
-  DrawOptions captions;
+  DrawOptions draw;
   std::optional<training::SegmentOptions> segments;  ///< none: clean sequences only
   Feed feed = Feed::posterior_mean;                  ///< of the noisy slots, if there are segments
 };

@@ -306,11 +306,11 @@ class SpeculativeJacobiDenoiser {
     const std::int64_t committed = state.committed() + verdicts_[s].committed();
     begin_correction(block, state, next, verdicts_[s].committed());
     build(block.count - 1, as_it_is);
-    cpu::advance(
-        rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1, vocab_, next,
-        [&](std::int64_t index, std::int64_t shift, const DecoderState&, TokenLaw&) {
-          build(index, [&](std::span<float> logits) { correct_logits(index - shift, logits); });
-        });
+    cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
+                 vocab_, next, [&](std::int64_t index, std::int64_t shift) {
+                   build(index,
+                         [&](std::span<float> logits) { correct_logits(index - shift, logits); });
+                 });
   }
 
   /// Lays out what the corrector will see of the drafts behind the new tip. Guidance of the hidden

@@ -38,8 +38,8 @@ struct SamplingOptions {
 /// Classifier-free guidance of N branches: u + sum_b s_b (l_b - u), u the last branch.
 ///
 /// shapes  branches [scales.size() + 1, vocab]; guided [vocab], overwritten
-/// edge    a token that is -Inf in every branch stays -Inf; one that is +Inf in any branch becomes +Inf,
-///         also where a negative scale would mask it; no scales: a copy of branch 0
+/// edge    a token that is -Inf in every branch stays -Inf; one that is +Inf in any branch is never
+///         masked by a negative scale: it becomes +Inf or NaN; no scales: a copy of branch 0
 /// source  arXiv 2207.12598 for one scale
 inline void guide(MatrixView<const float> branches, std::span<const float> scales,
                   std::span<float> guided) {

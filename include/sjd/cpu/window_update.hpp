@@ -121,14 +121,15 @@ void fill_window(const Rules& rules, Gate& gate, std::int64_t slots, std::int64_
 /// Commits a verdict into `inout_next` (a copy of the state before the pass): tokens, surviving
 /// slots refined by the laws of this pass, new slots at the right.
 ///
-/// `law(index, shift, inout_next, inout_law)` completes the law of an old slot before the slot
-/// moves to it; every slot to its left has moved already.
+/// `complete(index, shift)` writes laws[index] of an old slot before the slot moves to it; every
+/// slot to its left has moved already.
 ///
-/// shapes  inout_laws [window + 1], the last one complete; slots: drafts wanted for the next pass
+/// shapes  laws [window + 1], the last one complete; slots: drafts wanted for the next pass
 /// edge    a finished picture keeps no window
-template <class Rules, RandomGate Gate, class Law>
-void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<TokenLaw> inout_laws,
-             std::int64_t slots, std::int64_t vocab, DecoderState& inout_next, Law&& law) {
+template <class Rules, RandomGate Gate, class Complete>
+void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<const TokenLaw> laws,
+             std::int64_t slots, std::int64_t vocab, DecoderState& inout_next,
+             Complete&& complete) {
   std::vector<Slot>& window = inout_next.window;
   const auto width = static_cast<std::int64_t>(window.size());
   const std::int64_t first_position = inout_next.committed();
@@ -144,15 +145,15 @@ void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<T
   for (std::int64_t i = shift; i < width; ++i) {
     Slot& slot = window[static_cast<std::size_t>(i)];
     const DrawKey key{.position = first_position + i, .iteration = inout_next.iteration};
-    TokenLaw& target = inout_laws[static_cast<std::size_t>(i)];
-    law(i, shift, inout_next, target);
+    complete(i, shift);
+    const TokenLaw& target = laws[static_cast<std::size_t>(i)];
     slot.age += 1;
     naming_sequence(inout_next.sequence,
                     [&] { refine_slot(rules, gate, key, i - shift + 1, target, slot); });
   }
   window.erase(window.begin(), window.begin() + std::min(shift, width));
   const bool has_law = shift <= width;  // the row of the last slot predicts the position behind it
-  fill_window(rules, gate, slots, vocab, has_law ? &inout_laws.back() : nullptr, inout_next);
+  fill_window(rules, gate, slots, vocab, has_law ? &laws.back() : nullptr, inout_next);
 }
 
 }  // namespace sjd::cpu
