@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Training rows that are kept, the newest ones: about 3 kB each.
-constexpr std::int64_t most_rows = 1'500'000;
+constexpr std::int64_t most_rows = 3'200'000;
 
 struct Settings {
   fs::path model;
@@ -122,7 +122,6 @@ class Session {
         random_{settings_.seed} {
     clear(train_);
     clear(held_out_);
-    train_.reserve(most_rows);
   }
 
   void run();
@@ -179,6 +178,8 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
   Harvest found;
   clear(found.train);
   clear(found.held_out);
+  found.train.reserve(
+      most_rows);  // addresses only; a vector that grows would need half as much again
   hosts::LlamaHost host = hosts::LlamaHost::load(
       settings_.model, settings_.weights,
       {.corrector = with_head ? settings_.output.filename().string() : std::string{}});
@@ -201,7 +202,11 @@ void Session::take(Harvest&& harvest) {
     train_.drop_oldest(dropped);
     latest_ = std::max<std::int64_t>(latest_ - dropped, 0);
   }
-  train_.append(harvest.train);
+  if (train_.rows() == 0) {
+    train_ = std::move(harvest.train);  // a copy would need the memory of both
+  } else {
+    train_.append(harvest.train);
+  }
   held_out_.append(harvest.held_out);
   pictures_ += harvest.pictures;
   std::sort(harvest.yields.begin(), harvest.yields.end(),

@@ -164,10 +164,10 @@ void TraceModel::take(const ForwardPass<>& pass, Pass& out) const {
   for (std::int64_t j = 0; j < count; ++j) {
     const InputRow& row = pass.rows[static_cast<std::size_t>(j)];
     out.fed.push_back(row.level == 0 ? row.token : static_cast<std::int32_t>(vocab_size()));
-    guide(logits.row(j), guidance_,
-          {out.logits.data() + j * vocab_size(), static_cast<std::size_t>(vocab_size())});
-    guide(hidden.row(j), guidance_,
-          {out.hidden.data() + j * hidden_dim(), static_cast<std::size_t>(hidden_dim())});
+    cpu::guide(logits.row(j), guidance_,
+               {out.logits.data() + j * vocab_size(), static_cast<std::size_t>(vocab_size())});
+    cpu::guide(hidden.row(j), guidance_,
+               {out.hidden.data() + j * hidden_dim(), static_cast<std::size_t>(hidden_dim())});
   }
 }
 

@@ -230,35 +230,31 @@ class SpeculativeJacobiDenoiser {
     input_rows_.clear();
     keep_.clear();
     blocks_.clear();
-    std::int64_t noisy = 0;
+    noisy_rows_.clear();
     for (const DecoderState* state : live_) {
-      for (const Slot& slot : state->window) noisy += slot.level > 0 ? 1 : 0;
-    }
-    embeddings_.reshape(noisy, space_.dim);
-    noisy = 0;
-    for (const DecoderState* state : live_) {
+      const auto noisy = static_cast<std::int64_t>(noisy_rows_.size());
       const auto count = static_cast<std::int64_t>(state->window.size()) + 1;
+      list_noise(*state);
       blocks_.push_back(
           {{}, static_cast<std::int64_t>(input_rows_.size()), count, state->branches()});
       for (std::int32_t branch = 0; branch < state->branches(); ++branch) {
         keep_.push_back({state->sequence, branch, state->committed() - 1});
         detail::append_rows(*state, branch, schedule_, noisy, input_rows_);
       }
-      noisy = feed_noise(*state, noisy);
     }
+    embeddings_.reshape(static_cast<std::int64_t>(noisy_rows_.size()), space_.dim);
+    if constexpr (uses_noise) feed_.feed(space_, noisy_rows_, feed_scratch_, embeddings_.host());
   }
 
-  /// Fills the embedding rows of one sequence and returns the first row behind them.
-  std::int64_t feed_noise(const DecoderState& state, std::int64_t noisy) {
+  /// Appends the noisy slots of one sequence to the rows that the noise feed turns into embeddings.
+  void list_noise(const DecoderState& state) {
     if constexpr (uses_noise) {
-      weights_.resize(static_cast<std::size_t>(space_.vocab));
       for (const Slot& slot : state.window) {
         if (slot.level == 0) continue;
-        feed_.feed(space_, schedule_.coefficients(schedule_.checkpoint_level(slot.level)),
-                   slot.noisy, weights_, embeddings_.host().row(noisy++));
+        noisy_rows_.push_back(
+            {slot.noisy, schedule_.coefficients(schedule_.checkpoint_level(slot.level))});
       }
     }
-    return noisy;
   }
 
   void run_pass() {
@@ -342,7 +338,7 @@ class SpeculativeJacobiDenoiser {
     const MatrixView<float> guided{guided_hidden_.data(), block.count, hidden_dim_};
     cpu::SequenceRows rows = block;
     rows.logits = hidden_.host();
-    for (std::int64_t j = 0; j < end; ++j) guide(rows.row(j), scales, guided.row(j));
+    for (std::int64_t j = 0; j < end; ++j) cpu::guide(rows.row(j), scales, guided.row(j));
     return guided;
   }
 
@@ -388,7 +384,8 @@ class SpeculativeJacobiDenoiser {
   std::vector<TokenLaw> laws_;             // [window + 1]
   std::vector<float> guided_hidden_;       // [window + 1, hidden_dim] of one sequence
   std::vector<CorrectionContext> drafts_;  // [min(depth, drafts left)] of one sequence
-  std::vector<float> weights_;             // [vocab]
+  std::vector<NoisyRow> noisy_rows_;       // [noisy rows]
+  std::vector<float> feed_scratch_;
 };
 
 /// The denoiser is made of just the policies that it is given.

@@ -55,18 +55,20 @@ inline void write_law(const TokenLaw& law, ByteWriter& out) {
 inline TokenLaw read_list_law(std::int64_t vocab, ByteReader& in) {
   const std::size_t size = in.count(sizeof(TokenId) + sizeof(std::uint32_t), "law");
   if (size == 0) in.refuse("law", "has no token");
-  std::vector<std::uint32_t> masses(static_cast<std::size_t>(vocab));
+  std::vector<TokenId> tokens;
+  std::vector<std::uint32_t> masses;
   TokenId last = -1;
   for (std::size_t i = 0; i < size; ++i) {
     const auto token = in.number<TokenId>("law token");
     const auto mass = in.number<std::uint32_t>("law mass");
     if (token <= last || token >= vocab) in.refuse("law token", "is out of order or range");
     if (mass == 0) in.refuse("law mass", "is 0");
-    masses[static_cast<std::size_t>(token)] = mass;
+    tokens.push_back(token);
+    masses.push_back(mass);
     last = token;
   }
   TokenLaw law;
-  law.set_masses(masses);
+  law.set_list(tokens, masses);
   return law;
 }
 

@@ -36,7 +36,7 @@ bool accepted(Call&& call) {
 
 TokenLaw law_of(std::vector<float> logits, SamplingOptions options = {}) {
   TokenLaw law;
-  LawBuilder{}.build(logits, options, law);
+  cpu::LawBuilder{}.build(logits, options, law);
   return law;
 }
 
@@ -160,10 +160,10 @@ TEST_CASE("faults: rows that are awkward but legal", "[faults]") {
   // -Inf in both branches masks; +Inf is an error also where a negative scale would mask it.
   const std::vector<float> two{1.0F, -infinity, 0.0F, 2.0F, -infinity, 1.0F};
   std::vector<float> guided(3);
-  guide({two.data(), 2, 3}, std::vector<float>{3.0F}, guided);
+  cpu::guide({two.data(), 2, 3}, std::vector<float>{3.0F}, guided);
   CHECK(guided == std::vector<float>{-1.0F, -infinity, -2.0F});
   const std::vector<float> over{1.0F, infinity, 0.0F, 2.0F, 1.0F, 1.0F};
-  guide({over.data(), 2, 3}, std::vector<float>{-3.0F}, guided);
+  cpu::guide({over.data(), 2, 3}, std::vector<float>{-3.0F}, guided);
   CHECK(guided[1] == infinity);
   // One token, one kept token, no temperature and next to none.
   CHECK(law_of({-3.0F}).mass(0) > 0);

@@ -64,10 +64,17 @@ class ScriptedGate {
   std::size_t at_ = 0;
 };
 
-/// A list law with the given masses for tokens 0, 1, ...
+/// A list law with the given masses for tokens 0, 1, ...; those of mass 0 are left out.
 inline TokenLaw law_of(const std::vector<std::uint32_t>& masses) {
+  std::vector<TokenId> tokens;
+  std::vector<std::uint32_t> kept;
+  for (std::size_t v = 0; v < masses.size(); ++v) {
+    if (masses[v] == 0) continue;
+    tokens.push_back(static_cast<TokenId>(v));
+    kept.push_back(masses[v]);
+  }
   TokenLaw law;
-  law.set_masses(masses);
+  law.set_list(tokens, kept);
   return law;
 }
 

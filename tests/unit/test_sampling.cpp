@@ -4,12 +4,15 @@
 #include <limits>
 #include <numeric>
 
-#include "sjd/core/sampling.hpp"
+#include "sjd/cpu/law_builder.hpp"
 #include "support/catch.hpp"
 #include "support/table_law.hpp"
 
 namespace sjd::test {
 namespace {
+
+using cpu::guide;
+using cpu::LawBuilder;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sjd/core/matrix_view.hpp"
+#include "sjd/cpu/packed_matrix.hpp"
 
 namespace sjd {
 
@@ -16,12 +17,12 @@ struct EmbeddingSpace {
   std::int64_t vocab = 0;
   std::int64_t dim = 0;
   std::vector<float> normalized;   // [vocab, dim], ebar
-  std::vector<float> transposed;   // [dim, vocab], ebar again: products with it run along v
-  std::vector<float> table;        // [vocab, dim], the embeddings as the host stores them
-  std::vector<float> half_square;  // [vocab], |ebar(v)|^2 / 2
-  std::vector<float> log_prior;    // [vocab], 0 if the checkpoint has none
-  std::vector<float> mean;         // [dim]
-  std::vector<float> scale;        // [dim], > 0
+  cpu::PackedMatrix scores;        // ebar again, [vocab] outputs of [dim] inputs
+  cpu::PackedMatrix mixture;       // the embeddings as the host stores them, [dim] of [vocab]
+  std::vector<float> half_square;  // [padded vocab], |ebar(v)|^2 / 2
+  std::vector<float> log_prior;  // [padded vocab], 0 if the checkpoint has none, -Inf behind vocab
+  std::vector<float> mean;       // [dim]
+  std::vector<float> scale;      // [dim], > 0
 
   /// ebar of one token [dim].
   [[nodiscard]] std::span<const float> clean(std::int64_t token) const {

@@ -122,23 +122,15 @@ class TokenLaw {
     masses_.clear();
   }
 
-  /// Becomes a list law of the tokens with a mass.
+  /// Becomes a list law.
   ///
-  /// shapes  masses [vocab], indexed by token
-  void set_masses(std::span<const std::uint32_t> masses) {
+  /// shapes  tokens, masses [support]; tokens ascending, every mass > 0
+  void set_list(std::span<const TokenId> tokens, std::span<const std::uint32_t> masses) {
     clear();
     kind_ = Kind::list;
-    tokens_.resize(masses.size());
-    masses_.resize(masses.size());
-    std::size_t kept = 0;
-    for (std::size_t v = 0; v < masses.size(); ++v) {
-      tokens_[kept] = static_cast<TokenId>(v);
-      masses_[kept] = masses[v];
-      sum_ += masses[v];
-      kept += masses[v] > 0 ? std::size_t{1} : std::size_t{0};
-    }
-    tokens_.resize(kept);
-    masses_.resize(kept);
+    tokens_.assign(tokens.begin(), tokens.end());
+    masses_.assign(masses.begin(), masses.end());
+    for (const std::uint32_t mass : masses) sum_ += mass;
   }
 
   friend bool operator==(const TokenLaw&, const TokenLaw&) = default;

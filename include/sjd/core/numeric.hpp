@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 
 #include "sjd/core/config.hpp"
@@ -14,24 +15,45 @@ SJD_HOST_DEVICE inline float rounded_product(float a, float b) {
   return std::fmaf(a, b, 0.0F);
 }
 
+/// Coefficients of a polynomial, highest power first; what CPU lanes and CUDA threads share.
+template <std::size_t N>
+struct Terms {
+  float of[N];
+};
+
+/// 2^f on [-1/2, 1/2]: ln(2)^n / n!.
+inline constexpr Terms<7> exp2_terms{{1.5403530e-4F, 1.3333558e-3F, 9.6181291e-3F, 5.5504109e-2F,
+                                      2.4022651e-1F, 6.9314718e-1F, 1.0F}};
+/// 2 atanh(s) / s over s^2.
+inline constexpr Terms<5> atanh_terms{{2.2222222e-1F, 2.8571429e-1F, 4.0e-1F, 6.6666667e-1F, 2.0F}};
+/// erfinv(x) / x over w - 2.5 and over sqrt(w) - 3, w = -log(1 - x^2) below and from 5 on.
+///
+/// source  Giles, "Approximating the erfinv function" (single precision version)
+inline constexpr Terms<9> erfinv_centre_terms{{2.81022636e-08F, 3.43273939e-07F, -3.5233877e-06F,
+                                               -4.39150654e-06F, 0.00021858087F, -0.00125372503F,
+                                               -0.00417768164F, 0.246640727F, 1.50140941F}};
+inline constexpr Terms<9> erfinv_tail_terms{{-0.000200214257F, 0.000100950558F, 0.00134934322F,
+                                             -0.00367342844F, 0.00573950773F, -0.0076224613F,
+                                             0.00943887047F, 1.00167406F, 2.83297682F}};
+
+/// A polynomial by one fma chain.
+template <std::size_t N>
+SJD_HOST_DEVICE inline float horner(const Terms<N>& terms, float x) {
+  float p = terms.of[0];
+  for (std::size_t i = 1; i < N; ++i) p = std::fmaf(p, x, terms.of[i]);
+  return p;
+}
+
 /// 2^x for x <= 0 out of explicit fma only, so that every compiler, SIMD width and device gives the
 /// same bits.
 ///
-/// units   relative error below 3e-7; flushes to 0 below x = -126
-/// source  degree-6 polynomial of 2^f on [-1/2, 1/2], coefficients ln(2)^n / n!
+/// units   relative error below 3e-7; 0 from x = -125 down, so that nothing denormal comes up
 SJD_HOST_DEVICE inline float exp2_nonpositive(float x) {
-  if (!(x > -126.0F)) return 0.0F;
+  if (!(x > -125.0F)) return 0.0F;
   const float whole = std::nearbyintf(x);
   const float f = x - whole;
-  float p = 1.5403530e-4F;
-  p = std::fmaf(p, f, 1.3333558e-3F);
-  p = std::fmaf(p, f, 9.6181291e-3F);
-  p = std::fmaf(p, f, 5.5504109e-2F);
-  p = std::fmaf(p, f, 2.4022651e-1F);
-  p = std::fmaf(p, f, 6.9314718e-1F);
-  p = std::fmaf(p, f, 1.0F);
   const auto exponent = static_cast<std::uint32_t>(static_cast<std::int32_t>(whole) + 127) << 23;
-  return p * std::bit_cast<float>(exponent);
+  return horner(exp2_terms, f) * std::bit_cast<float>(exponent);
 }
 
 /// e^x for x <= 0; see exp2_nonpositive.
@@ -52,13 +74,7 @@ SJD_HOST_DEVICE inline float log_positive(float x) {
     exponent += 1;
   }
   const float s = (m - 1.0F) / (m + 1.0F);
-  const float t = s * s;
-  float p = 2.2222222e-1F;
-  p = std::fmaf(p, t, 2.8571429e-1F);
-  p = std::fmaf(p, t, 4.0e-1F);
-  p = std::fmaf(p, t, 6.6666667e-1F);
-  p = std::fmaf(p, t, 2.0F);
-  return std::fmaf(static_cast<float>(exponent), 6.9314718e-1F, s * p);
+  return std::fmaf(static_cast<float>(exponent), 6.9314718e-1F, s * horner(atanh_terms, s * s));
 }
 
 /// Exponential variate -log(1 - v), v = (word + 1/2) / 2^32, exact to float precision at both ends:
@@ -72,47 +88,24 @@ SJD_HOST_DEVICE inline float exponential_variate(std::uint32_t word) {
   }
   const float v = std::fmaf(static_cast<float>(word), unit, half);
   const float s = v / (2.0F - v);
-  const float t = s * s;
-  float p = 2.2222222e-1F;
-  p = std::fmaf(p, t, 2.8571429e-1F);
-  p = std::fmaf(p, t, 4.0e-1F);
-  p = std::fmaf(p, t, 6.6666667e-1F);
-  p = std::fmaf(p, t, 2.0F);
-  return s * p;
+  return s * horner(atanh_terms, s * s);
 }
 
 /// Standard normal quantile of a probability in (0, 1), by fma polynomials on both back ends.
 ///
 /// units   absolute error below 5e-4 over the range that 24-bit uniforms reach
-/// source  Giles, "Approximating the erfinv function" (single precision version), scaled by sqrt(2)
+/// source  sqrt(2) erfinv(2 probability - 1)
 SJD_HOST_DEVICE inline float normal_quantile(float probability) {
   const float x = std::fmaf(2.0F, probability, -1.0F);
-  float w = -log_positive(std::fmaf(-x, x, 1.0F));
-  float p = 0.0F;
-  if (w < 5.0F) {
-    w -= 2.5F;
-    p = 2.81022636e-08F;
-    p = std::fmaf(p, w, 3.43273939e-07F);
-    p = std::fmaf(p, w, -3.5233877e-06F);
-    p = std::fmaf(p, w, -4.39150654e-06F);
-    p = std::fmaf(p, w, 0.00021858087F);
-    p = std::fmaf(p, w, -0.00125372503F);
-    p = std::fmaf(p, w, -0.00417768164F);
-    p = std::fmaf(p, w, 0.246640727F);
-    p = std::fmaf(p, w, 1.50140941F);
-  } else {
-    w = std::sqrt(w) - 3.0F;
-    p = -0.000200214257F;
-    p = std::fmaf(p, w, 0.000100950558F);
-    p = std::fmaf(p, w, 0.00134934322F);
-    p = std::fmaf(p, w, -0.00367342844F);
-    p = std::fmaf(p, w, 0.00573950773F);
-    p = std::fmaf(p, w, -0.0076224613F);
-    p = std::fmaf(p, w, 0.00943887047F);
-    p = std::fmaf(p, w, 1.00167406F);
-    p = std::fmaf(p, w, 2.83297682F);
-  }
+  const float w = -log_positive(std::fmaf(-x, x, 1.0F));
+  const float p = w < 5.0F ? horner(erfinv_centre_terms, w - 2.5F)
+                           : horner(erfinv_tail_terms, std::sqrt(w) - 3.0F);
   return 1.41421356F * p * x;
+}
+
+/// Standard normal variate of a random word; both ends of (0, 1) are left out.
+SJD_HOST_DEVICE inline float standard_normal(std::uint32_t word) {
+  return normal_quantile(std::fmaf(static_cast<float>(word >> 9), 1.1920929e-7F, 5.9604645e-8F));
 }
 
 }  // namespace sjd

@@ -11,6 +11,8 @@
 #include "sjd/core/error.hpp"
 #include "sjd/core/mass.hpp"
 #include "sjd/core/numeric.hpp"
+#include "sjd/core/philox.hpp"
+#include "sjd/cpu/kernels.hpp"
 #include "sjd/policy.hpp"
 
 namespace sjd {
@@ -59,23 +61,6 @@ template <class G>
 concept GumbelGate = RandomGate<G> && requires(G& gate, const TokenLaw& law) {
   { gate.gumbel(Position{}, law) } -> std::same_as<TokenId>;
 };
-
-/// One block of Philox4x32-10: 128 random bits of a counter and a key.
-///
-/// source  Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011)
-SJD_HOST_DEVICE inline std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                                               std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{0xD2511F53U} * counter[0];
-    const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * counter[2];
-    counter = {
-        static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-        static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
-    key[0] += 0x9E3779B9U;
-    key[1] += 0xBB67AE85U;
-  }
-  return counter;
-}
 
 /// Mixes seed and sample number into one 64-bit key.
 ///
@@ -143,12 +128,10 @@ class PhiloxGate {
   }
 
   void gaussian(DrawKey key, std::span<float> values) const {
-    for (std::size_t i = 0; i < values.size(); i += 4) {
-      const auto w = words(key, static_cast<std::uint32_t>(i / 4));
-      for (std::size_t j = i; j < i + 4 && j < values.size(); ++j) {
-        values[j] = normal_quantile(open_uniform(w[j - i]));
-      }
-    }
+    cpu::kernels().normals(
+        {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration),
+         static_cast<std::uint32_t>(key.purpose), halves()},
+        values.data(), static_cast<std::int64_t>(values.size()));
   }
 
   [[nodiscard]] TokenId quantile(Position position, const TokenLaw& law) const {
@@ -184,12 +167,11 @@ class PhiloxGate {
     return philox4x32(
         {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration), lane,
          static_cast<std::uint32_t>(key.purpose)},
-        {static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32)});
+        halves());
   }
 
-  /// A uniform in (0, 1): both ends are left out.
-  static float open_uniform(std::uint32_t w) {
-    return std::fma(static_cast<float>(w >> 9), 1.1920929e-7F, 5.9604645e-8F);
+  [[nodiscard]] std::array<std::uint32_t, 2> halves() const {
+    return {static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32)};
   }
 
   /// The token whose slice of the CDF holds `rank` in [0, sum).

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sjd/core/sampling.hpp"
+#include "sjd/cpu/law_builder.hpp"
 #include "sjd/policies/grammar.hpp"
 
 namespace sjd::cpu {

@@ -4,34 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "sjd/cpu/kernels.hpp"
 #include "sjd/hosts/detail/bf16_product.hpp"
 #include "sjd/hosts/detail/bf16_tiles.hpp"
-#include "sjd/hosts/detail/lanes.hpp"
 
 namespace sjd::hosts {
 
-/// Instruction sets with a kernel of their own; all give the same bits. `amx` is avx512 with tiles
-/// for the products of bf16 numbers.
-enum class InstructionSet : std::uint8_t { scalar, avx2, avx512, amx };
-
-/// y = x W^T for `panels` panels, each output one fma chain over ascending k in fp32: the result of
-/// a row depends neither on the other rows nor on how panels are split over threads.
-///
-/// shapes  x [rows, depth]; weights [panels, depth, panel_width];
-///         y [rows, panels * panel_width], overwritten
-/// edge    accumulate: the finished product is added to y, one rounding
-struct Product {
-  const float* x = nullptr;
-  std::int64_t x_stride = 0;  ///< may be less than depth: overlapping rows make a convolution
-  std::int64_t rows = 0;
-  std::int64_t depth = 0;
-  const float* weights = nullptr;
-  std::int64_t panel_stride = 0;  ///< elements from panel to panel
-  std::int64_t panels = 0;
-  float* y = nullptr;
-  std::int64_t y_stride = 0;
-  bool accumulate = false;
-};
+using cpu::Product;
+using lanes::InstructionSet;
 
 /// The arithmetic of the reference host. Sizes are multiples of 16 where nothing else is said.
 struct KernelTable {
@@ -58,19 +38,22 @@ struct KernelTable {
 namespace detail {
 
 namespace scalar {
+using cpu::detail::scalar::product;
 #define SJD_KERNEL
 #include "sjd/hosts/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace scalar
 
-#if SJD_HOST_X86
+#if SJD_X86
 namespace avx2 {
+using cpu::detail::avx2::product;
 #define SJD_KERNEL SJD_AVX2
 #include "sjd/hosts/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx2
 
 namespace avx512 {
+using cpu::detail::avx512::product;
 #define SJD_KERNEL SJD_AVX512
 #include "sjd/hosts/detail/kernels.inc"
 #undef SJD_KERNEL
@@ -95,13 +78,7 @@ inline constexpr KernelTable kernel_table = [] {
 #if SJD_HOST_TILES
   if (set == InstructionSet::amx) return detail::amx::supported();
 #endif
-#if SJD_HOST_X86
-  if (set == InstructionSet::avx512) return __builtin_cpu_supports("avx512f") != 0;
-  if (set == InstructionSet::avx2) {
-    return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-  }
-#endif
-  return set == InstructionSet::scalar;
+  return cpu::supported(set);
 }
 
 /// The widest set that this machine runs.
@@ -116,7 +93,7 @@ inline constexpr KernelTable kernel_table = [] {
 #if SJD_HOST_TILES
   if (set == InstructionSet::amx) return detail::amx::kernel_table;
 #endif
-#if SJD_HOST_X86
+#if SJD_X86
   if (set == InstructionSet::avx512) return detail::avx512::kernel_table;
   if (set == InstructionSet::avx2) return detail::avx2::kernel_table;
 #endif

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sjd/core/error.hpp"
-#include "sjd/hosts/detail/lanes.hpp"
+#include "sjd/cpu/lanes.hpp"
 
 namespace sjd::hosts {
 
@@ -68,7 +68,7 @@ class ThreadPool {
       std::this_thread::yield();
       return;
     }
-#if SJD_HOST_X86
+#if SJD_X86
     _mm_pause();
 #endif
   }

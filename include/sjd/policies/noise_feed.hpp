@@ -9,21 +9,29 @@
 #include <vector>
 
 #include "sjd/core/embedding_space.hpp"
-#include "sjd/core/numeric.hpp"
+#include "sjd/core/matrix_view.hpp"
+#include "sjd/cpu/kernels.hpp"
 #include "sjd/policies/noise_schedule.hpp"
 #include "sjd/policy.hpp"
 
 namespace sjd {
 
-/// What the host sees for a noisy slot.
+/// A slot whose embedding is noise.
+struct NoisyRow {
+  std::span<const float> z;  ///< [dim], normalised
+  NoiseCoefficients noise;
+};
+
+/// What the host sees for noisy slots.
 ///
-/// `feed(space, noise, z, weights, fed)`: z [dim] normalised noisy embedding; weights [vocab]
-/// scratch; fed [dim], overwritten, in the scale of the host's own embeddings.
+/// `feed(space, rows, scratch, fed)`: rows [n] of a pass; scratch: grows to what is needed and
+/// keeps it; fed [n, dim], overwritten, in the scale of the host's own embeddings. A row of `fed`
+/// may depend on its own row only.
 template <class P>
 concept NoiseFeedPolicy = PolicyOf<P, role::noise_feed> &&
-    requires(const P& policy, const EmbeddingSpace& space, NoiseCoefficients noise,
-             std::span<const float> z, std::span<float> out) {
-  policy.feed(space, noise, z, out, out);
+    requires(const P& policy, const EmbeddingSpace& space, std::span<const NoisyRow> rows,
+             std::vector<float>& scratch, MatrixView<float> fed) {
+  policy.feed(space, rows, scratch, fed);
 };
 
 /// The noisy embedding itself, de-normalised.
@@ -33,10 +41,13 @@ struct RawNoise {
   using role = role::noise_feed;
   static constexpr bool posterior_mean = false;
 
-  void feed(const EmbeddingSpace& space, NoiseCoefficients, std::span<const float> z,
-            std::span<float>, std::span<float> fed) const {
-    for (std::size_t d = 0; d < fed.size(); ++d) {
-      fed[d] = std::fma(z[d], space.scale[d], space.mean[d]);
+  void feed(const EmbeddingSpace& space, std::span<const NoisyRow> rows, std::vector<float>&,
+            MatrixView<float> fed) const {
+    for (std::size_t n = 0; n < rows.size(); ++n) {
+      const std::span<float> out = fed.row(static_cast<std::int64_t>(n));
+      for (std::size_t d = 0; d < out.size(); ++d) {
+        out[d] = std::fma(rows[n].z[d], space.scale[d], space.mean[d]);
+      }
     }
   }
 
@@ -47,46 +58,38 @@ struct RawNoise {
 /// codes' prior.
 ///
 /// w = softmax_v(alpha/sigma^2 <z, ebar(v)> - alpha^2/(2 sigma^2) |ebar(v)|^2 + log_prior(v)),
-/// fed = sum_v w_v E(v). Every sum runs in a fixed order, so the result depends on z alone,
-/// whatever stands in the batch.
+/// fed = sum_v w_v E(v): two products for all rows of a pass. Every sum runs in a fixed order, so a
+/// row depends on its z alone, whatever stands in the batch.
 struct PosteriorMean {
   using role = role::noise_feed;
   static constexpr bool posterior_mean = true;
 
-  void feed(const EmbeddingSpace& space, NoiseCoefficients noise, std::span<const float> z,
-            std::span<float> weights, std::span<float> fed) const {
-    const float slope = noise.alpha / (noise.sigma * noise.sigma);
-    const auto vocab = static_cast<std::size_t>(space.vocab);
-    for (std::size_t v = 0; v < vocab; ++v) {
-      weights[v] = std::fma(-slope * noise.alpha, space.half_square[v], space.log_prior[v]);
+  void feed(const EmbeddingSpace& space, std::span<const NoisyRow> rows,
+            std::vector<float>& scratch, MatrixView<float> fed) const {
+    const auto count = static_cast<std::int64_t>(rows.size());
+    const std::int64_t vocab = space.scores.padded_outputs();
+    const std::int64_t wide = space.mixture.padded_outputs();
+    scratch.resize(static_cast<std::size_t>(count * (wide + vocab)));
+    const MatrixView<float> weights{scratch.data(), count, vocab};
+    const MatrixView<float> mixed{scratch.data() + count * vocab, count, wide};
+    for (std::int64_t n = 0; n < count; ++n) {
+      const NoisyRow& row = rows[static_cast<std::size_t>(n)];
+      std::copy(row.z.begin(), row.z.end(), mixed.row(n).begin());
     }
-    for (std::size_t d = 0; d < z.size(); ++d) {
-      add_scaled(slope * z[d], space.transposed.data() + d * vocab, weights);
+    space.scores.multiply(mixed, weights);
+    for (std::int64_t n = 0; n < count; ++n) {
+      const NoiseCoefficients noise = rows[static_cast<std::size_t>(n)].noise;
+      const float rise = noise.alpha / (noise.sigma * noise.sigma);
+      cpu::kernels().posterior(weights.row(n).data(), rise, -rise * noise.alpha,
+                               space.half_square.data(), space.log_prior.data(), vocab);
     }
-    const float top = *std::max_element(weights.begin(), weights.end());
-    float sum = 0.0F;
-    for (float& w : weights) {
-      w = exp_nonpositive(w - top);
-      sum += w;
-    }
-    std::fill(fed.begin(), fed.end(), 0.0F);
-    for (std::size_t v = 0; v < vocab; ++v) {
-      if (weights[v] > negligible) {
-        add_scaled(weights[v] / sum, space.table.data() + v * fed.size(), fed);
-      }
+    space.mixture.multiply(weights, mixed);
+    for (std::int64_t n = 0; n < count; ++n) {
+      std::copy_n(mixed.row(n).begin(), space.dim, fed.row(n).begin());
     }
   }
 
   friend bool operator==(const PosteriorMean&, const PosteriorMean&) = default;
-
- private:
-  /// Tokens this far below the likeliest one cannot be seen in the mean.
-  static constexpr float negligible = 1.0e-6F;
-
-  /// sum += factor * values, both [sum.size()].
-  static void add_scaled(float factor, const float* values, std::span<float> sum) {
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] = std::fma(factor, values[i], sum[i]);
-  }
 };
 
 }  // namespace sjd

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -136,20 +137,20 @@ EmbeddingSpace make_embedding_space(MatrixView<const float> table, const NoiseCo
   space.mean.assign(dim, 0.0F);
   space.scale.assign(dim, 1.0F);
   normalization.normalize(table, contract, space);
-  space.log_prior.assign(vocab, 0.0F);
+  space.scores = {space.vocab, space.dim, [&](std::int64_t v, std::int64_t d) {
+                    return space.clean(v)[static_cast<std::size_t>(d)];
+                  }};
+  space.mixture = {space.dim, space.vocab, [&](std::int64_t d, std::int64_t v) {
+                     return table.row(v)[static_cast<std::size_t>(d)];
+                   }};
+  const auto padded = static_cast<std::size_t>(space.scores.padded_outputs());
+  space.log_prior.assign(padded, -std::numeric_limits<float>::infinity());
+  std::fill_n(space.log_prior.begin(), vocab, 0.0F);
   std::copy(contract.log_prior.begin(), contract.log_prior.end(), space.log_prior.begin());
-  space.transposed.resize(vocab * dim);
-  space.table.resize(vocab * dim);
-  space.half_square.resize(vocab);
+  space.half_square.assign(padded, 0.0F);
   for (std::size_t v = 0; v < vocab; ++v) {
-    const std::span<const float> row = table.row(static_cast<std::int64_t>(v));
     float square = 0.0F;
-    for (std::size_t d = 0; d < dim; ++d) {
-      const float x = space.normalized[v * dim + d];
-      square = std::fma(x, x, square);
-      space.transposed[d * vocab + v] = x;
-      space.table[v * dim + d] = row[d];
-    }
+    for (const float x : space.clean(static_cast<std::int64_t>(v))) square = std::fma(x, x, square);
     space.half_square[v] = 0.5F * square;
   }
   return space;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "sjd/hosts/detail/lanes.hpp"
+#include "sjd/cpu/lanes.hpp"
 
 /// What a product of bf16 numbers needs beyond Lanes, with one meaning in all instruction sets.
 ///
@@ -14,6 +14,7 @@
 namespace sjd::hosts::detail {
 
 namespace scalar {
+using namespace lanes::scalar;
 
 struct FlushScope {
   FlushScope() {}  // written out, so that a scope is never an unused variable
@@ -78,7 +79,7 @@ SJD_ALWAYS_INLINE Lanes flushed_add(Lanes a, Lanes b) {
 
 }  // namespace scalar
 
-#if SJD_HOST_X86
+#if SJD_X86
 /// Denormals are zeros, ties to even, no exceptions, until the scope ends. The arithmetic must
 /// stand in a function that is not inlined: compilers move it past a change of the mode.
 class FlushScope {
@@ -93,6 +94,7 @@ class FlushScope {
 };
 
 namespace avx2 {
+using namespace lanes::avx2;
 
 #define SJD_LANE SJD_ALWAYS_INLINE SJD_AVX2
 SJD_LANE __m256i round_half(__m256 x) {
@@ -129,6 +131,7 @@ SJD_LANE Lanes flushed_add(Lanes x, Lanes y) {
 }  // namespace avx2
 
 namespace avx512 {
+using namespace lanes::avx512;
 
 #define SJD_LANE SJD_ALWAYS_INLINE SJD_AVX512
 SJD_LANE void store_bf16(std::uint16_t* p, Lanes x) {

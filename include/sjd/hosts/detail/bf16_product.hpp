@@ -3,12 +3,12 @@
 
 #include <cstdint>
 
+#include "sjd/cpu/kernels.hpp"
 #include "sjd/hosts/detail/bf16_lanes.hpp"
 
 namespace sjd::hosts {
 
-/// Outputs that lie side by side in a packed weight panel.
-inline constexpr std::int64_t panel_width = 32;
+using cpu::panel_width;
 
 /// Inputs that are summed before they meet the running total, see Bf16Product.
 inline constexpr std::int64_t block_depth = 32;
@@ -48,7 +48,7 @@ namespace scalar {
 #undef SJD_KERNEL
 }  // namespace scalar
 
-#if SJD_HOST_X86
+#if SJD_X86
 namespace avx2 {
 #define SJD_KERNEL SJD_AVX2
 #include "sjd/hosts/detail/bf16_product.inc"

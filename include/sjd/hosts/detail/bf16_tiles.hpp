@@ -3,7 +3,7 @@
 
 #include "sjd/hosts/detail/bf16_product.hpp"
 
-#if SJD_HOST_X86 && defined(__linux__)
+#if SJD_X86 && defined(__linux__)
 #define SJD_HOST_TILES 1
 #include <cpuid.h>
 #include <sys/syscall.h>

@@ -5,14 +5,14 @@
 #include <cstdint>
 
 #if defined(__x86_64__)
-#define SJD_HOST_X86 1
+#define SJD_X86 1
 #include <immintrin.h>
 #else
-#define SJD_HOST_X86 0
+#define SJD_X86 0
 #endif
 
 #define SJD_AVX2 __attribute__((target("avx2,fma")))
-#define SJD_AVX512 __attribute__((target("avx512f,avx2,fma")))
+#define SJD_AVX512 __attribute__((target("avx512f,avx2,fma,popcnt")))
 #define SJD_ALWAYS_INLINE inline __attribute__((always_inline))
 
 // Register blocks are unrolled, except under a sanitizer: its checks would make them huge.
@@ -33,7 +33,17 @@
 
 /// Sixteen floats, in three instruction sets with one meaning: every operation is the IEEE one of
 /// each lane, and fma rounds once. Code written over Lanes gives the same bits in all three.
-namespace sjd::hosts::detail {
+///
+/// - `select_equal(a, b, x, y)`, `select_below`: x where a == b, a < b, else y; a NaN is neither
+/// - `all_below(a, b)`: a < b in every lane
+/// - `mass_words(a)`: a, cut to an integer; 0 <= a <= 2^31 in every lane
+/// - `append_positive(words, first, ids, kept)`: packs the words > 0 into `kept` and first + lane
+///   into `ids`, both with room for 16, and returns how many there are
+namespace sjd::lanes {
+
+/// Instruction sets with a kernel of their own; all give the same bits. `amx` is avx512 with tiles
+/// for the host's products of bf16 numbers.
+enum class InstructionSet : std::uint8_t { scalar, avx2, avx512, amx };
 
 namespace scalar {
 
@@ -72,11 +82,43 @@ SJD_ALWAYS_INLINE Lanes mul(Lanes a, Lanes b) {
 SJD_ALWAYS_INLINE Lanes div(Lanes a, Lanes b) {
   SJD_EACH_LANE(a.v[i] / b.v[i]);
 }
+SJD_ALWAYS_INLINE Lanes sqrt(Lanes a) {
+  SJD_EACH_LANE(__builtin_sqrtf(a.v[i]));
+}
 SJD_ALWAYS_INLINE Lanes max(Lanes a, Lanes b) {
   SJD_EACH_LANE(a.v[i] > b.v[i] ? a.v[i] : b.v[i]);
 }
 SJD_ALWAYS_INLINE Lanes min(Lanes a, Lanes b) {
   SJD_EACH_LANE(a.v[i] < b.v[i] ? a.v[i] : b.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes select_equal(Lanes a, Lanes b, Lanes x, Lanes y) {
+  SJD_EACH_LANE(a.v[i] == b.v[i] ? x.v[i] : y.v[i]);
+}
+SJD_ALWAYS_INLINE Lanes select_below(Lanes a, Lanes b, Lanes x, Lanes y) {
+  SJD_EACH_LANE(a.v[i] < b.v[i] ? x.v[i] : y.v[i]);
+}
+SJD_ALWAYS_INLINE bool all_below(Lanes a, Lanes b) {
+  bool below = true;
+  for (int i = 0; i < 16; ++i) below &= a.v[i] < b.v[i];
+  return below;
+}
+struct Words {
+  std::uint32_t v[16];
+};
+SJD_ALWAYS_INLINE Words mass_words(Lanes a) {
+  Words r;
+  for (int i = 0; i < 16; ++i) r.v[i] = static_cast<std::uint32_t>(a.v[i]);
+  return r;
+}
+SJD_ALWAYS_INLINE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
+                                               std::uint32_t* kept) {
+  std::int64_t count = 0;
+  for (int i = 0; i < 16; ++i) {
+    ids[count] = first + i;
+    kept[count] = words.v[i];
+    count += words.v[i] > 0 ? 1 : 0;
+  }
+  return count;
 }
 /// Sum of the sixteen lanes as one fixed tree: halves of 8, of 4, of 2, of 1.
 SJD_ALWAYS_INLINE float sum_lanes(Lanes a) {
@@ -110,7 +152,7 @@ SJD_ALWAYS_INLINE void load_pair(const std::uint32_t* p, Lanes& low, Lanes& high
 
 }  // namespace scalar
 
-#if SJD_HOST_X86
+#if SJD_X86
 namespace avx2 {
 
 inline constexpr int row_block = 3;
@@ -145,11 +187,47 @@ SJD_LANE Lanes mul(Lanes x, Lanes y) {
 SJD_LANE Lanes div(Lanes x, Lanes y) {
   return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
 }
+SJD_LANE Lanes sqrt(Lanes x) {
+  return {_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)};
+}
 SJD_LANE Lanes max(Lanes x, Lanes y) {
   return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
 }
 SJD_LANE Lanes min(Lanes x, Lanes y) {
   return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
+}
+SJD_LANE Lanes select_equal(Lanes x, Lanes y, Lanes yes, Lanes no) {
+  return {_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ)),
+          _mm256_blendv_ps(no.b, yes.b, _mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ))};
+}
+SJD_LANE Lanes select_below(Lanes x, Lanes y, Lanes yes, Lanes no) {
+  return {_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
+          _mm256_blendv_ps(no.b, yes.b, _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ))};
+}
+SJD_LANE bool all_below(Lanes x, Lanes y) {
+  const __m256 low = _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ);
+  const __m256 high = _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ);
+  return _mm256_movemask_ps(_mm256_and_ps(low, high)) == 0xFF;
+}
+struct Words {
+  __m256i a, b;
+};
+// A conversion to signed integers turns 2^31 into the very bits of 2^31 without sign.
+SJD_LANE Words mass_words(Lanes x) {
+  return {_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)};
+}
+SJD_LANE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
+                                      std::uint32_t* kept) {
+  alignas(32) std::uint32_t values[16];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(values), words.a);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(values + 8), words.b);
+  std::int64_t count = 0;
+  for (int i = 0; i < 16; ++i) {
+    ids[count] = first + i;
+    kept[count] = values[i];
+    count += values[i] > 0 ? 1 : 0;
+  }
+  return count;
 }
 SJD_LANE float sum_lanes(Lanes x) {
   const __m256 eight = _mm256_add_ps(x.a, x.b);
@@ -224,11 +302,38 @@ SJD_LANE Lanes mul(Lanes x, Lanes y) {
 SJD_LANE Lanes div(Lanes x, Lanes y) {
   return {_mm512_div_ps(x.v, y.v)};
 }
+SJD_LANE Lanes sqrt(Lanes x) {
+  return {_mm512_maskz_sqrt_ps(all, x.v)};
+}
 SJD_LANE Lanes max(Lanes x, Lanes y) {
   return {_mm512_maskz_max_ps(all, x.v, y.v)};
 }
 SJD_LANE Lanes min(Lanes x, Lanes y) {
   return {_mm512_maskz_min_ps(all, x.v, y.v)};
+}
+SJD_LANE Lanes select_equal(Lanes x, Lanes y, Lanes yes, Lanes no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_EQ_OQ), no.v, yes.v)};
+}
+SJD_LANE Lanes select_below(Lanes x, Lanes y, Lanes yes, Lanes no) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_LT_OQ), no.v, yes.v)};
+}
+SJD_LANE bool all_below(Lanes x, Lanes y) {
+  return _mm512_cmp_ps_mask(x.v, y.v, _CMP_LT_OQ) == all;
+}
+struct Words {
+  __m512i v;
+};
+SJD_LANE Words mass_words(Lanes x) {
+  return {_mm512_maskz_cvttps_epu32(all, x.v)};
+}
+SJD_LANE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
+                                      std::uint32_t* kept) {
+  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __mmask16 positive = _mm512_test_epi32_mask(words.v, words.v);
+  const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+  _mm512_storeu_si512(ids, _mm512_maskz_compress_epi32(positive, numbers));
+  _mm512_storeu_si512(kept, _mm512_maskz_compress_epi32(positive, words.v));
+  return __builtin_popcount(positive);
 }
 template <int Index>
 SJD_LANE __m256 half_of(Lanes x) {
@@ -265,4 +370,4 @@ SJD_LANE void load_pair(const std::uint32_t* p, Lanes& low, Lanes& high) {
 }  // namespace avx512
 #endif
 
-}  // namespace sjd::hosts::detail
+}  // namespace sjd::lanes

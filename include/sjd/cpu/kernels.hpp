@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "sjd/core/mass.hpp"
+#include "sjd/core/numeric.hpp"
+#include "sjd/core/philox.hpp"
+#include "sjd/core/sampling.hpp"
+#include "sjd/cpu/lanes.hpp"
+#include "sjd/model.hpp"
+
+/// The loops over a vocabulary, chosen at run time for the processor at hand.
+namespace sjd::cpu {
+
+using lanes::InstructionSet;
+
+/// Outputs that lie side by side in a packed weight panel.
+inline constexpr std::int64_t panel_width = 32;
+
+/// y = x W^T for `panels` panels, each output one fma chain over ascending k in fp32: the result of
+/// a row depends neither on the other rows nor on how panels are split over threads.
+///
+/// shapes  x [rows, depth]; weights [panels, depth, panel_width];
+///         y [rows, panels * panel_width], overwritten
+/// edge    accumulate: the finished product is added to y, one rounding
+struct Product {
+  const float* x = nullptr;
+  std::int64_t x_stride = 0;  ///< may be less than depth: overlapping rows make a convolution
+  std::int64_t rows = 0;
+  std::int64_t depth = 0;
+  const float* weights = nullptr;
+  std::int64_t panel_stride = 0;  ///< elements from panel to panel
+  std::int64_t panels = 0;
+  float* y = nullptr;
+  std::int64_t y_stride = 0;
+  bool accumulate = false;
+};
+
+/// One row of logits on its way to a law.
+struct MassRow {
+  const float* logits = nullptr;  ///< [size]
+  std::int64_t size = 0;
+  float top = 0.0F;                                       ///< the largest logit
+  float inverse_temperature = 1.0F;                       ///< > 0
+  float floor = -std::numeric_limits<float>::infinity();  ///< logits below it have no mass
+};
+
+/// Where the normals of one draw come from: Philox counters (position, iteration, lane, purpose)
+/// with lanes 0, 1, ..., four numbers each.
+struct NormalStream {
+  std::uint32_t position = 0;
+  std::uint32_t iteration = 0;
+  std::uint32_t purpose = 0;
+  std::array<std::uint32_t, 2> key{};
+};
+
+/// The arithmetic of the decoder.
+struct KernelTable {
+  void (*product)(const Product&);
+  /// guided += scale (row - last), see guided_logit. Arrays [size].
+  void (*guide)(const float* row, const float* last, float scale, float* inout_guided,
+                std::int64_t size);
+  /// The largest of [size] logits, -Inf for none; false if one of them is NaN or +Inf.
+  bool (*largest)(const float* logits, std::int64_t size, float* top);
+  /// mass_of((logit - top) / temperature) of every logit from `floor` up, ascending, without those
+  /// of mass 0. Arrays with room for size + 16; returns how many there are.
+  std::int64_t (*masses)(const MassRow& row, TokenId* ids, std::uint32_t* kept);
+  /// Scores become softmax(rise score + fall half_square + log_prior), see PosteriorMean. Arrays
+  /// [size], a multiple of 16; the sum takes lane v % 16 in ascending order, then a fixed tree.
+  void (*posterior)(float* inout_scores, float rise, float fall, const float* half_square,
+                    const float* log_prior, std::int64_t size);
+  /// standard_normal of the first [size] words of a stream.
+  void (*normals)(const NormalStream& stream, float* values, std::int64_t size);
+};
+
+namespace detail {
+
+namespace scalar {
+using namespace lanes::scalar;
+#define SJD_KERNEL
+#include "sjd/cpu/detail/kernels.inc"
+#undef SJD_KERNEL
+}  // namespace scalar
+
+#if SJD_X86
+namespace avx2 {
+using namespace lanes::avx2;
+#define SJD_KERNEL SJD_AVX2
+#include "sjd/cpu/detail/kernels.inc"
+#undef SJD_KERNEL
+}  // namespace avx2
+
+namespace avx512 {
+using namespace lanes::avx512;
+#define SJD_KERNEL SJD_AVX512
+#include "sjd/cpu/detail/kernels.inc"
+#undef SJD_KERNEL
+}  // namespace avx512
+#endif
+
+}  // namespace detail
+
+/// Whether this machine runs the decoder's kernels of `set`; they have no tiles.
+[[nodiscard]] inline bool supported(InstructionSet set) {
+#if SJD_X86
+  if (set == InstructionSet::avx512) return __builtin_cpu_supports("avx512f") != 0;
+  if (set == InstructionSet::avx2) {
+    return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+  }
+#endif
+  return set == InstructionSet::scalar;
+}
+
+/// The decoder's kernels of `set`, which must be supported here.
+[[nodiscard]] inline const KernelTable& kernels(InstructionSet set) {
+#if SJD_X86
+  if (set == InstructionSet::avx512) return detail::avx512::kernel_table;
+  if (set == InstructionSet::avx2) return detail::avx2::kernel_table;
+#endif
+  static_cast<void>(set);
+  return detail::scalar::kernel_table;
+}
+
+/// The decoder's kernels of the widest set that this machine runs.
+[[nodiscard]] inline const KernelTable& kernels() {
+  static const KernelTable& best =
+      kernels(supported(InstructionSet::avx512) ? InstructionSet::avx512
+              : supported(InstructionSet::avx2) ? InstructionSet::avx2
+                                                : InstructionSet::scalar);
+  return best;
+}
+
+}  // namespace sjd::cpu

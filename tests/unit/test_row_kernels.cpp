@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loops over a vocabulary give the bits of the plain functions in every instruction set.
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "sjd/cpu/kernels.hpp"
+#include "sjd/cpu/packed_matrix.hpp"
+#include "support/catch.hpp"
+#include "support/table_law.hpp"
+
+namespace sjd::test {
+namespace {
+
+using cpu::KernelTable;
+using lanes::InstructionSet;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+std::vector<const KernelTable*> tables() {
+  std::vector<const KernelTable*> all;
+  for (const auto set : {InstructionSet::scalar, InstructionSet::avx2, InstructionSet::avx512}) {
+    if (cpu::supported(set)) all.push_back(&cpu::kernels(set));
+  }
+  return all;
+}
+
+/// Logits of all kinds: a wide spread, ties, masked ones, the edge of what has a mass.
+std::vector<float> random_logits(std::uint64_t seed, std::int64_t size) {
+  std::vector<float> logits(static_cast<std::size_t>(size));
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const std::uint64_t bits = mix(seed ^ mix(i));
+    const float x = static_cast<float>(bits >> 40) / 16777216.0F;
+    const float kinds[] = {8.0F * x,    std::floor(6.0F * x), -infinity,
+                           -150.0F * x, -22.0F - x,           -0.0F};
+    logits[i] = kinds[bits % 6];
+  }
+  return logits;
+}
+
+constexpr std::int64_t sizes[] = {1, 2, 15, 16, 17, 31, 48, 63, 64, 100, 512, 1000};
+
+std::uint32_t bits(float x) {
+  return std::bit_cast<std::uint32_t>(x);
+}
+
+}  // namespace
+
+TEST_CASE("masses are mass_of of every logit, packed, in every instruction set") {
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t size : sizes) {
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const std::vector<float> logits = random_logits(seed, size);
+        float top = 0.0F;
+        REQUIRE(table->largest(logits.data(), size, &top));
+        REQUIRE(top == *std::max_element(logits.begin(), logits.end()));
+        if (top == -infinity) continue;
+        const cpu::MassRow row{logits.data(), size, top, seed % 2 == 0 ? 1.0F : 1.37F,
+                               seed % 3 == 0 ? 2.0F : -infinity};
+        std::vector<TokenId> ids(static_cast<std::size_t>(size) + 16);
+        std::vector<std::uint32_t> kept(ids.size());
+        const std::int64_t count = table->masses(row, ids.data(), kept.data());
+        std::size_t at = 0;
+        for (std::size_t v = 0; v < logits.size(); ++v) {
+          const float l = logits[v];
+          const std::uint32_t mass = mass_of((l - top) * row.inverse_temperature);
+          if (l < row.floor || mass == 0) continue;
+          CAPTURE(size, seed, v);
+          REQUIRE(ids[at] == static_cast<TokenId>(v));
+          REQUIRE(kept[at] == mass);
+          ++at;
+        }
+        REQUIRE(count == static_cast<std::int64_t>(at));
+      }
+    }
+  }
+}
+
+TEST_CASE("a NaN or +Inf anywhere is found in every instruction set") {
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t size : sizes) {
+      for (std::int64_t at = 0; at < size; at += 1 + size / 40) {
+        for (const float bad : {infinity, std::numeric_limits<float>::quiet_NaN()}) {
+          std::vector<float> logits = random_logits(7, size);
+          logits[static_cast<std::size_t>(at)] = bad;
+          float top = 0.0F;
+          CAPTURE(size, at, bad);
+          REQUIRE_FALSE(table->largest(logits.data(), size, &top));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("guidance is guided_logit of every logit in every instruction set") {
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t size : sizes) {
+      std::vector<float> row = random_logits(1, size), last = random_logits(2, size);
+      const std::vector<float> start = random_logits(3, size);
+      for (std::size_t v = 0; v < row.size(); v += 7) row[v] = last[v];
+      for (std::size_t v = 3; v < row.size(); v += 11) row[v] = infinity;
+      for (const float scale : {3.0F, 0.37F, -2.0F}) {
+        std::vector<float> guided = start;
+        table->guide(row.data(), last.data(), scale, guided.data(), size);
+        for (std::size_t v = 0; v < row.size(); ++v) {
+          const float expected = guided_logit(row[v], last[v], scale, start[v]);
+          CAPTURE(size, v, scale);
+          REQUIRE((bits(guided[v]) == bits(expected) ||
+                   (std::isnan(guided[v]) && std::isnan(expected))));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("normals are standard_normal of Philox words in every instruction set") {
+  const cpu::NormalStream stream{7, 3, 5, {11, 13}};
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t size : {1, 3, 4, 63, 64, 65, 256, 1027, 40000}) {
+      std::vector<float> values(static_cast<std::size_t>(size));
+      table->normals(stream, values.data(), size);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const auto words = philox4x32({7, 3, static_cast<std::uint32_t>(i / 4), 5}, {11, 13});
+        CAPTURE(size, i);
+        REQUIRE(bits(values[i]) == bits(standard_normal(words[i % 4])));
+      }
+    }
+  }
+}
+
+TEST_CASE("the posterior is a softmax, the same bits in every instruction set") {
+  for (const std::int64_t size : {16, 64, 512}) {
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+      std::vector<float> scores(static_cast<std::size_t>(size)), square = scores, prior = scores;
+      for (std::size_t v = 0; v < scores.size(); ++v) {
+        scores[v] = static_cast<float>(mix(seed ^ mix(v)) % 2000) / 50.0F - 20.0F;
+        square[v] = static_cast<float>(mix(v) % 100) / 10.0F;
+        prior[v] = v % 5 == 4 ? -infinity : -static_cast<float>(v % 17);
+      }
+      double total = 0.0;
+      std::vector<double> expected(scores.size());
+      for (std::size_t v = 0; v < scores.size(); ++v) {
+        expected[v] = std::exp(0.75 * scores[v] - 0.5 * square[v] + double{prior[v]});
+        total += expected[v];
+      }
+      std::vector<std::vector<float>> results;
+      for (const KernelTable* table : tables()) {
+        results.push_back(scores);
+        table->posterior(results.back().data(), 0.75F, -0.5F, square.data(), prior.data(), size);
+        for (std::size_t v = 0; v < scores.size(); ++v) {
+          CAPTURE(size, seed, v);
+          REQUIRE(double{results.back()[v]} == close_to(expected[v] / total).margin(1e-6));
+          REQUIRE(bits(results.back()[v]) == bits(results.front()[v]));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a packed matrix multiplies by chains of fma, whatever the number of rows") {
+  constexpr std::int64_t outputs = 45, inputs = 19;
+  const std::vector<float> x = random_logits(4, 13 * inputs);
+  const auto weight = [](std::int64_t output, std::int64_t input) {
+    return static_cast<float>(mix(static_cast<std::uint64_t>(output * 100 + input)) % 64) / 32.0F;
+  };
+  std::vector<float> finite = x;
+  for (float& value : finite) value = std::max(value, -9.0F);
+  const cpu::PackedMatrix matrix{outputs, inputs, weight};
+  REQUIRE(matrix.padded_outputs() == 64);
+  for (std::int64_t rows = 1; rows <= 13; ++rows) {
+    std::vector<float> y(static_cast<std::size_t>(rows * 64), 7.0F);
+    matrix.multiply({finite.data(), rows, inputs}, {y.data(), rows, 64});
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t out = 0; out < 64; ++out) {
+        float sum = 0.0F;
+        for (std::int64_t k = 0; k < inputs && out < outputs; ++k) {
+          sum = std::fma(finite[static_cast<std::size_t>(r * inputs + k)], weight(out, k), sum);
+        }
+        CAPTURE(rows, r, out);
+        REQUIRE(bits(y[static_cast<std::size_t>(r * 64 + out)]) == bits(sum));
+      }
+    }
+  }
+}
+
+}  // namespace sjd::test
