@@ -100,7 +100,7 @@ TEST_CASE("own counts overrule the table within a fraction of a picture") {
     return window.rows({n, tokens, 0, statistics_of(n + 20, {n, accepted}, {accepted})});
   };
   CHECK(rows(2, 2) > 16);
-  CHECK(rows(20, 2) <= 3);
+  CHECK(rows(20, 2) <= 4);
   WindowCosts gloomy = hopeful;
   gloomy.survival = even_survival(0.02);
   const CostAwareWindow low{gloomy};

@@ -92,7 +92,9 @@ class CostAwareWindow {
     const auto learned = [&](std::int64_t slot) { return learned_share(seen, factor, slot); };
     const std::int64_t best = best_rows(most, purse / 3, history.width, learned);
     if (best > 1 || seen.forward_passes % 16 >= 4) return best;
-    const auto hoped = [&](std::int64_t slot) { return share(seen, 2, one, slot); };
+    // Hope comes back with time, since one row a pass teaches nothing.
+    const std::int64_t hope = weight_of_hope + seen.forward_passes / 16;
+    const auto hoped = [&](std::int64_t slot) { return share(seen, hope, one, slot); };
     return best_rows(most, purse / 8, 0, hoped);
   }
 
@@ -150,7 +152,8 @@ class CostAwareWindow {
   static constexpr std::int64_t surest = one / 32;  // no table is surer of a slot than 31 in 32
   static constexpr std::int64_t most_rows = 4096;
   static constexpr std::int64_t weight_of_factor = 2;  // rejections that the table counts for
-  static constexpr std::int64_t weight_of_slot = 4;    // judgements that a slot's share counts for
+  static constexpr std::int64_t weight_of_hope = 4;    // accepted drafts that a trial pretends
+  static constexpr std::int64_t weight_of_slot = 6;    // judgements that a slot's share counts for
 
   [[nodiscard]] static std::int64_t scaled(double value) {
     return std::llround(value * static_cast<double>(one));
