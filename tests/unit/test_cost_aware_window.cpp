@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The window that weighs tokens against cost: what it picks, what it learns, and what it may lose.
+#include <algorithm>
+#include <limits>
+
 #include "sjd/methods.hpp"
 #include "support/compositions.hpp"
 #include "support/latency_host.hpp"
@@ -47,6 +50,17 @@ Spent spend(const CostShape& shape, float spread, const Request& request, const 
   spent.plain = host.spent;
   return spent;
 }
+
+/// Eight rows for three passes, three from then on.
+struct ClosingWindow {
+  using role = role::window;
+
+  [[nodiscard]] std::int64_t rows(const WindowHistory& history) const {
+    const std::int64_t wanted = history.statistics.forward_passes < 3 ? 8 : 3;
+    return std::min(wanted, history.total - history.committed);
+  }
+  [[nodiscard]] std::int64_t capacity() const { return 8; }
+};
 
 std::vector<std::vector<double>> priors() {
   return {even_survival(0.8), even_survival(0.999), even_survival(0.01), {}, {0.0}};
@@ -210,6 +224,26 @@ TEST_CASE("a window that shrinks and grows draws the same tokens for any batch")
     }
     CHECK(widths > 3 * 9 * 2);
   });
+}
+
+TEST_CASE("a narrower window keeps its slots from the left") {
+  TableHost host{{.vocab = 6, .dim = 2, .seed = 12, .posterior_mean = true}};
+  SpeculativeJacobiDenoiser wide{host, FixedWindow{.tokens = 8}, table_schedule()};
+  SpeculativeJacobiDenoiser closing{host, ClosingWindow{}, table_schedule()};
+  for (const Request& request : mixed_requests(6)) {
+    DecoderState a = wide.start(0, request);
+    DecoderState b = a;
+    for (int pass = 0; pass < 3 && !a.finished(); ++pass) {
+      const std::vector<TableCache> cache = host.caches[0];
+      wide.step({&a, 1});
+      host.caches[0] = cache;
+      closing.step({&b, 1});
+    }
+    CHECK(a.tokens == b.tokens);
+    const std::size_t kept = std::min<std::size_t>(a.window.size(), 2);
+    CHECK(b.window == std::vector<Slot>(a.window.begin(),
+                                        a.window.begin() + static_cast<std::ptrdiff_t>(kept)));
+  }
 }
 
 TEST_CASE("noise fixed per position gives AR's tokens under a window that moves") {
