@@ -12,6 +12,7 @@
 #include "gallery.hpp"
 #include "machine.hpp"
 #include "measure.hpp"
+#include "measure_costs.hpp"
 #include "png.hpp"
 #include "prompts.hpp"
 #include "table.hpp"
@@ -22,12 +23,14 @@ namespace {
 std::vector<Group> measure_all(paint::Studio& studio, const BenchOptions& options,
                                const std::vector<PromptEntry>& prompts) {
   std::vector<Group> groups;
-  for (const double guidance : options.guidance) {
-    const std::vector<Cell> cells = plan_cells(options, studio, guidance);
-    groups.push_back({guidance, data_nats(studio, cells.front(), prompts),
-                      measure(studio, cells, prompts, options)});
-    fmt::print("{}", table_text(groups.back(), studio.tokens()));
-    std::fflush(stdout);
+  for (const std::int64_t batch : options.batches) {
+    for (const double guidance : options.guidance) {
+      const std::vector<Cell> cells = plan_cells(options, studio, guidance, batch);
+      groups.push_back({guidance, batch, data_nats(studio, cells.front(), prompts),
+                        measure(studio, cells, prompts, options)});
+      fmt::print("{}", table_text(groups.back(), studio.tokens()));
+      std::fflush(stdout);
+    }
   }
   return groups;
 }
@@ -38,9 +41,16 @@ int run(const std::vector<std::string>& arguments) {
     fmt::print("{}", bench_help());
     return paint::exit_ok;
   }
-  if (!options.json.empty()) paint::check_writable(options.json);
+  for (const auto& file : {options.json, options.write_costs}) {
+    if (!file.empty()) paint::check_writable(file);
+  }
   paint::watch_interrupts();
   const Stopwatch clock;
+  if (!options.write_costs.empty()) {
+    write_costs(options);
+    fmt::print("{:.0f} s\n", clock.seconds());
+    return paint::exit_ok;
+  }
   paint::Studio studio{options.studio};
   if (!options.gallery.empty()) {
     make_gallery(studio, options);

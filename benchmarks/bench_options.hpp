@@ -21,9 +21,13 @@ struct BenchOptions {
   std::uint64_t seed = 0;
   std::vector<double> guidance{3.0, 1.0};
   double temperature = 1.0;
-  std::vector<std::int64_t> windows;  ///< the first one is used where only one is tried
+  std::vector<std::int64_t> batches{1};  ///< pictures a pass, each a table of its own
+  /// Rows a pass, 0 = by cost; the first one is used where only one is tried.
+  std::vector<std::int64_t> windows;
   std::vector<std::int64_t> levels;   ///< likewise
   std::vector<std::string> only;      ///< names of compositions; empty = the plan of the mode
+  std::filesystem::path costs;        ///< of windows by cost; empty: the model directory's
+  std::filesystem::path write_costs;  ///< measure costs, write them here, and nothing else
   std::filesystem::path json;
   std::filesystem::path gallery;
   paint::StudioOptions studio;

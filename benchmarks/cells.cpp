@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
+#include "costs.hpp"
 #include "exit_codes.hpp"
 
 namespace sjd::bench {
@@ -55,24 +58,55 @@ void check_levels(const BenchOptions& options, const paint::Studio& studio) {
   }
 }
 
+/// The costs that windows go by, if there are any.
+std::optional<paint::CostFile> find_costs(const BenchOptions& options,
+                                          const paint::Studio& studio) {
+  if (!options.costs.empty()) return paint::read_costs(options.costs);
+  const std::filesystem::path shipped = studio.directory() / "costs.json";
+  if (!std::filesystem::exists(shipped)) return std::nullopt;
+  return paint::read_costs(shipped);
+}
+
+/// Windows of one composition; 0 = by cost.
+std::vector<std::int64_t> windows_of(const BenchOptions& options, const paint::Studio& studio,
+                                     const paint::Composition& composition, bool has_costs) {
+  std::vector<std::int64_t> windows = options.windows;
+  if (windows.empty()) {
+    windows = {32, 16, 8};
+    if (options.full) windows = {32, 4, 8, 16, 48, 64, 96};
+    if (&composition == &paint::default_composition(studio)) windows.push_back(0);
+  }
+  std::erase_if(windows, [&](std::int64_t w) { return w > studio.tokens(); });
+  if (!has_costs) std::erase(windows, 0);
+  return windows;
+}
+
 }  // namespace
 
 std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& studio,
-                             double guidance) {
+                             double guidance, std::int64_t batch) {
   check_levels(options, studio);
-  std::vector<Cell> cells{{paint::find_composition("ar"), {}, guidance, options.temperature}};
+  const std::optional<paint::CostFile> costs = find_costs(options, studio);
+  const auto cell_of = [&](const paint::Composition* composition, const paint::Plan& plan) {
+    return Cell{composition, plan, guidance, options.temperature, batch};
+  };
+  std::vector<Cell> cells{cell_of(paint::find_composition("ar"), {})};
   for (const Choice& choice : choices_of(options, guidance)) {
     const paint::Composition* composition = paint::find_composition(choice.name);
     if (composition->uses_noise && !studio.accepts_noise()) continue;
     if (composition->uses_corrector && !studio.has_corrector()) continue;
     if (!composition->uses_window && contains(cells, composition)) continue;
     const paint::Composition* baseline = paint::find_composition(composition->baseline);
-    if (!contains(cells, baseline)) cells.push_back({baseline, {}, guidance, options.temperature});
-    for (const std::int64_t window : options.windows) {
+    if (!contains(cells, baseline)) cells.push_back(cell_of(baseline, {}));
+    for (const std::int64_t window : windows_of(options, studio, *composition, costs.has_value())) {
       for (const std::int64_t levels : options.levels) {
-        if (window > studio.tokens()) continue;
-        const paint::Plan plan{.window = window, .levels = static_cast<std::int32_t>(levels)};
-        cells.push_back({composition, plan, guidance, options.temperature});
+        paint::Plan plan{.window = window, .levels = static_cast<std::int32_t>(levels)};
+        if (window == 0) {
+          plan.by_cost = paint::plan_window(*costs, batch, guidance == 1.0 ? 1 : 2,
+                                            composition->uses_noise ? plan.levels : 0);
+          plan.window = plan.by_cost->capacity();
+        }
+        cells.push_back(cell_of(composition, plan));
         if (!choice.sweep || !composition->uses_noise) break;
       }
       if (!choice.sweep || !composition->uses_window) break;

@@ -14,11 +14,14 @@ struct Cell {
   paint::Plan plan;
   double guidance = 1.0;
   double temperature = 1.0;
+  std::int64_t batch = 1;  ///< pictures a pass
 };
 
-/// The rows of the table of one guidance scale. The first one is plain AR; every other baseline
-/// that a row is compared with stands before it.
+/// The rows of the table of one guidance scale and batch. The first one is plain AR; every other
+/// baseline that a row is compared with stands before it. Rows by cost are there if costs are.
+///
+/// errors  bad_file and io of the cost file
 [[nodiscard]] std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& studio,
-                                           double guidance);
+                                           double guidance, std::int64_t batch);
 
 }  // namespace sjd::bench

@@ -24,19 +24,21 @@ bool keep_going(const IterationEvent&) {
   return true;
 }
 
-Sample run_one(paint::Decoder& decoder, const paint::Request& request) {
+Sample run_batch(paint::Decoder& decoder, std::span<const paint::Request> requests) {
   const Stopwatch clock;
-  GenerationResult result = decoder.generate({&request, 1}, keep_going).front();
+  std::vector<GenerationResult> results = decoder.generate(requests, keep_going);
   Sample sample;
-  sample.seconds = clock.seconds();
-  sample.passes = static_cast<double>(result.statistics.forward_passes);
-  sample.tokens = static_cast<double>(result.tokens.size());
-  sample.rows = static_cast<double>(result.statistics.rows);
-  sample.host_seconds = result.host_seconds;
-  sample.library_seconds = result.library_seconds;
-  sample.corrector_seconds = result.corrector_seconds;
+  sample.seconds = clock.seconds() / static_cast<double>(requests.size());
   sample.nats = std::numeric_limits<double>::quiet_NaN();
-  sample.picture = std::move(result.tokens);
+  for (GenerationResult& result : results) {
+    sample.passes += static_cast<double>(result.statistics.forward_passes);
+    sample.tokens += static_cast<double>(result.tokens.size());
+    sample.rows += static_cast<double>(result.statistics.rows);
+    sample.host_seconds += result.host_seconds;
+    sample.library_seconds += result.library_seconds;
+    sample.corrector_seconds += result.corrector_seconds;
+    sample.pictures.push_back(std::move(result.tokens));
+  }
   return sample;
 }
 
@@ -44,8 +46,9 @@ Sample run_one(paint::Decoder& decoder, const paint::Request& request) {
 void warm_up(Decoders& decoders, std::span<const Cell> cells, const PromptEntry& prompt) {
   constexpr std::int64_t tokens = 24;
   for (std::size_t c = 0; c < cells.size(); ++c) {
-    const paint::Request request = request_of(cells[c], prompt, 0, 0, tokens);
-    static_cast<void>(decoders[c]->generate({&request, 1}, keep_going));
+    const std::vector<paint::Request> requests(static_cast<std::size_t>(cells[c].batch),
+                                               request_of(cells[c], prompt, 0, 0, tokens));
+    static_cast<void>(decoders[c]->generate(requests, keep_going));
   }
 }
 
@@ -58,18 +61,18 @@ const Series& baseline_of(const std::vector<Series>& all, const Series& series) 
 void check_promises(const std::vector<Series>& all, std::size_t sample) {
   for (const Series& series : all) {
     if (!series.cell.composition->equals_ar) continue;
-    if (series.samples[sample].picture != baseline_of(all, series).samples[sample].picture) {
-      throw std::runtime_error{fmt::format("{}: prompt {} gave other tokens than {}",
+    if (series.samples[sample].pictures != baseline_of(all, series).samples[sample].pictures) {
+      throw std::runtime_error{fmt::format("{}: batch {} gave other tokens than {}",
                                            series.cell.composition->name, sample,
                                            series.cell.composition->baseline)};
     }
   }
 }
 
-/// Nats per token of one sample of every series; a series that drew its baseline's tokens has its
+/// Nats per token of one batch of every series; a series that drew its baseline's tokens has its
 /// baseline's.
 void score_samples(Scorer& scorer, std::vector<Series>& all, std::size_t sample,
-                   const std::vector<paint::Request>& requests) {
+                   const std::vector<std::vector<paint::Request>>& requests) {
   for (std::size_t c = 0; c < all.size(); ++c) {
     paint::check_interrupt();
     Sample& scored = all[c].samples[sample];
@@ -77,7 +80,11 @@ void score_samples(Scorer& scorer, std::vector<Series>& all, std::size_t sample,
     if (composition.equals_ar && composition.uses_window) {
       scored.nats = baseline_of(all, all[c]).samples[sample].nats;
     } else {
-      scored.nats = scorer.nats_per_token(requests[c], scored.picture);
+      scored.nats = 0.0;
+      for (std::size_t i = 0; i < requests[c].size(); ++i) {
+        scored.nats += scorer.nats_per_token(requests[c][i], scored.pictures[i]) /
+                       static_cast<double>(requests[c].size());
+      }
     }
   }
 }
@@ -113,26 +120,30 @@ std::vector<Series> measure(paint::Studio& studio, std::span<const Cell> cells,
                             std::span<const PromptEntry> prompts, const BenchOptions& options) {
   Decoders decoders;
   std::vector<Series> all;
+  const auto batch = static_cast<std::size_t>(cells.front().batch);
+  const std::size_t batches = (prompts.size() + batch - 1) / batch;
   for (const Cell& cell : cells) {
     decoders.push_back(cell.composition->make(studio.engine(), cell.plan));
-    all.push_back({cell, std::vector<Sample>(prompts.size())});
+    all.push_back({cell, std::vector<Sample>(batches)});
   }
   warm_up(decoders, cells, prompts.front());
   Scorer scorer{studio.engine()};
   paint::Progress progress{fmt::format("guidance {}", cells.front().guidance),
-                           static_cast<std::int64_t>(prompts.size() * cells.size())};
-  for (std::size_t p = 0; p < prompts.size(); ++p) {
-    std::vector<paint::Request> requests;
-    for (const Cell& cell : cells) {
-      requests.push_back(request_of(cell, prompts[p], options.seed, p, studio.tokens()));
+                           static_cast<std::int64_t>(batches * cells.size())};
+  for (std::size_t b = 0; b < batches; ++b) {
+    std::vector<std::vector<paint::Request>> requests(cells.size());
+    for (std::size_t p = b * batch; p < std::min(prompts.size(), (b + 1) * batch); ++p) {
+      for (std::size_t c = 0; c < cells.size(); ++c) {
+        requests[c].push_back(request_of(cells[c], prompts[p], options.seed, p, studio.tokens()));
+      }
     }
     for (std::size_t turn = 0; turn < cells.size(); ++turn) {
-      const std::size_t c = p % 2 == 0 ? turn : cells.size() - 1 - turn;
-      all[c].samples[p] = run_one(*decoders[c], requests[c]);
+      const std::size_t c = b % 2 == 0 ? turn : cells.size() - 1 - turn;
+      all[c].samples[b] = run_batch(*decoders[c], requests[c]);
       progress.advance(1);
     }
-    check_promises(all, p);
-    if (options.score) score_samples(scorer, all, p, requests);
+    check_promises(all, b);
+    if (options.score) score_samples(scorer, all, b, requests);
   }
   return all;
 }

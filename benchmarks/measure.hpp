@@ -12,31 +12,33 @@
 
 namespace sjd::bench {
 
-/// One picture of one cell.
+/// The pictures of one cell that were decoded together; counts and seconds inside are summed over
+/// them.
 struct Sample {
   double passes = 0.0;
   double tokens = 0.0;
   double rows = 0.0;
-  double seconds = 0.0;  ///< wall clock, prefill included
+  double seconds = 0.0;  ///< wall clock over pictures, prefill included
   double host_seconds = 0.0;
   double library_seconds = 0.0;    ///< outside the model
   double corrector_seconds = 0.0;  ///< the part of it inside the corrector
   double nats = 0.0;               ///< per token; NaN if it was not asked for
-  std::vector<TokenId> picture;
+  std::vector<std::vector<TokenId>> pictures;
 };
 
-/// One cell over all prompts.
+/// One cell over all prompts, batch by batch.
 struct Series {
   Cell cell;
-  std::vector<Sample> samples;  // [prompts]
+  std::vector<Sample> samples;  // [batches]
 
   [[nodiscard]] std::vector<double> column(double Sample::*field) const;
   /// sum of tokens / sum of passes
   [[nodiscard]] double tokens_per_pass() const;
 };
 
-/// Decodes every prompt with every cell at batch 1. The cells take turns prompt by prompt, in
-/// alternating order, so that a change of the machine's speed meets all of them.
+/// Decodes every prompt with every cell, as many at a time as the cells' batch says (the same for
+/// all of them). The cells take turns batch by batch, in alternating order, so that a change of the
+/// machine's speed meets all of them.
 ///
 /// errors  std::runtime_error if a composition that promises AR's tokens draws others
 [[nodiscard]] std::vector<Series> measure(paint::Studio& studio, std::span<const Cell> cells,

@@ -31,17 +31,23 @@ std::string promise(const paint::Composition& composition) {
   return composition.equals_ar && composition.uses_window ? "lossless = AR" : "lossless";
 }
 
+std::string window_text(const Cell& cell, const Row& row) {
+  if (!cell.composition->uses_window) return "-";
+  if (cell.plan.by_cost) return fmt::format("~{:.0f}", row.mean_window);
+  return fmt::format("{}", cell.plan.window);
+}
+
 std::string row_text(const Cell& cell, const Row& row) {
   const paint::Composition& c = *cell.composition;
   return fmt::format(
       "{:<14} {:>3} {:>2}  {:<13} {:>5.2f} [{:>5.2f}, {:>5.2f}] {:>5} {:>5}  {:>5}  {:>6.3f} "
       "[{:.3f}, {:.3f}] {:>5.2f}  {:>6.2f} {:>6} {:>6.2f}\n",
-      c.name, c.uses_window ? fmt::format("{}", cell.plan.window) : "-",
-      c.uses_noise ? fmt::format("{}", cell.plan.levels) : "-", promise(c), row.tokens_per_pass,
-      row.interval.low, row.interval.high, c.uses_noise ? number_or_dash(row.bound, 1) : "-",
-      number_or_dash(row.over_sjd, 2), number_or_dash(row.nats, 3), row.seconds, row.quartiles.low,
-      row.quartiles.high, row.over_ar, row.host_ms,
-      c.uses_corrector ? fmt::format("{:.3f}", row.corrector_ms) : "-", row.library_ms);
+      c.name, window_text(cell, row), c.uses_noise ? fmt::format("{}", cell.plan.levels) : "-",
+      promise(c), row.tokens_per_pass, row.interval.low, row.interval.high,
+      c.uses_noise ? number_or_dash(row.bound, 1) : "-", number_or_dash(row.over_sjd, 2),
+      number_or_dash(row.nats, 3), row.seconds, row.quartiles.low, row.quartiles.high, row.over_ar,
+      row.host_ms, c.uses_corrector ? fmt::format("{:.3f}", row.corrector_ms) : "-",
+      row.library_ms);
 }
 
 nlohmann::ordered_json row_json(const Series& series, const Row& row) {
@@ -50,9 +56,12 @@ nlohmann::ordered_json row_json(const Series& series, const Row& row) {
   json["composition"] = c.name;
   json["lossless"] = c.is_lossless;
   json["equals_ar"] = c.equals_ar;
-  if (c.uses_window) json["window"] = series.cell.plan.window;
+  if (c.uses_window && series.cell.plan.by_cost) json["window"] = "auto";
+  if (c.uses_window && !series.cell.plan.by_cost) json["window"] = series.cell.plan.window;
+  json["mean_window"] = row.mean_window;
   if (c.uses_noise) json["levels"] = series.cell.plan.levels;
   json["guidance"] = series.cell.guidance;
+  json["batch"] = series.cell.batch;
   json["temperature"] = series.cell.temperature;
   json["tokens_per_pass"] = row.tokens_per_pass;
   json["tokens_per_pass_95"] = {row.interval.low, row.interval.high};
@@ -79,6 +88,8 @@ Row summarize(const Group& group, const Series& series, std::int64_t tokens) {
   const std::vector<double> seconds = series.column(&Sample::seconds);
   const double all_passes = std::max(1.0, total(passes));
   Row row;
+  row.mean_window =
+      total(series.column(&Sample::rows)) / all_passes / (series.cell.guidance == 1.0 ? 1.0 : 2.0);
   row.tokens_per_pass = series.tokens_per_pass();
   row.interval = ratio_interval(series.column(&Sample::tokens), passes);
   row.bound = paint::pass_bound(*series.cell.composition, series.cell.plan, tokens);
@@ -102,14 +113,14 @@ std::string header_text(const Machine& machine, const BenchOptions& options,
                         const paint::Studio& studio, std::size_t prompts) {
   return fmt::format(
       "sjd {}, {}, {} cores, {} threads, {} kernels, {}\n"
-      "model {} ({}.safetensors), {} prompts of {}, seed {}, temperature {}, batch 1\n",
+      "model {} ({}.safetensors), {} prompts of {}, seed {}, temperature {}\n",
       machine.version, machine.processor, machine.cores, machine.threads, machine.instructions,
       machine.compiler, studio.directory().string(), options.studio.weights, prompts, options.split,
       options.seed, options.temperature);
 }
 
 std::string table_text(const Group& group, std::int64_t tokens) {
-  std::string text = fmt::format("\nguidance {}", group.guidance);
+  std::string text = fmt::format("\nguidance {}, batch {}", group.guidance, group.batch);
   if (!std::isnan(group.data_nats)) {
     text += fmt::format("; the true pictures of these prompts: {:.3f} nats a token under this law",
                         group.data_nats);
@@ -143,6 +154,7 @@ std::string json_text(const Machine& machine, const BenchOptions& options,
   for (const Group& group : groups) {
     nlohmann::ordered_json entry;
     entry["guidance"] = group.guidance;
+    entry["batch"] = group.batch;
     entry["data_nats_per_token"] = group.data_nats;
     for (const Series& series : group.series) {
       entry["rows"].push_back(row_json(series, summarize(group, series, tokens)));

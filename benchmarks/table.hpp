@@ -11,15 +11,17 @@
 
 namespace sjd::bench {
 
-/// All rows of one guidance scale.
+/// All rows of one guidance scale and batch.
 struct Group {
   double guidance = 1.0;
+  std::int64_t batch = 1;
   double data_nats = 0.0;  ///< of the true pictures under the same law; NaN if there are none
   std::vector<Series> series;
 };
 
 /// What one row says.
 struct Row {
+  double mean_window = 0.0;  ///< rows a branch of a pass
   double tokens_per_pass = 0.0;
   Interval interval;
   double bound = 0.0;

@@ -14,6 +14,26 @@ namespace {
 
 static_assert(std::is_same_v<WordIds, Engine::Prompt>);
 
+/// The window of a plan: fixed, or by cost where that is known.
+struct PlannedWindow {
+  using role = role::window;
+
+  FixedWindow fixed;
+  std::optional<CostAwareWindow> by_cost;
+
+  [[nodiscard]] std::int64_t rows(const WindowHistory& history) const {
+    return by_cost ? by_cost->rows(history) : fixed.rows(history.committed, history.total);
+  }
+  [[nodiscard]] std::int64_t capacity() const {
+    return by_cost ? by_cost->capacity() : fixed.capacity();
+  }
+  void validate() const { fixed.validate(); }
+};
+
+PlannedWindow window_of(const Plan& plan) {
+  return {{.tokens = plan.window}, plan.by_cost};
+}
+
 template <class Denoiser>
 class Erased final : public Decoder {
  public:
@@ -25,6 +45,10 @@ class Erased final : public Decoder {
                                                        const OnIteration& on_iteration) override {
     return denoiser_.generate(requests, on_iteration);
   }
+  [[nodiscard]] DecoderState start(std::int32_t sequence, const Request& request) override {
+    return denoiser_.start(sequence, request);
+  }
+  void step(std::span<DecoderState> inout_states) override { denoiser_.step(inout_states); }
 
  private:
   Denoiser denoiser_;
@@ -47,18 +71,20 @@ std::unique_ptr<Decoder> make_plain(Engine& engine, const Plan&) {
 
 template <class Method>
 std::unique_ptr<Decoder> make_clean(Engine& engine, const Plan& plan) {
-  return std::make_unique<Erased<Method>>(engine, FixedWindow{.tokens = plan.window});
+  return std::make_unique<Erased<Method>>(engine, window_of(plan));
 }
 
-template <template <class, class> class Method>
+template <template <class, class, class> class Method>
 std::unique_ptr<Decoder> make_noisy(Engine& engine, const Plan& plan) {
   const NoiseContract contract = engine.noise_contract();
-  const FixedWindow window{.tokens = plan.window};
+  const PlannedWindow window = window_of(plan);
   const KarrasSchedule schedule = schedule_of(contract, plan);
   if (contract.posterior_mean) {
-    return std::make_unique<Erased<Method<Engine, PosteriorMean>>>(engine, window, schedule);
+    return std::make_unique<Erased<Method<Engine, PosteriorMean, PlannedWindow>>>(engine, window,
+                                                                                  schedule);
   }
-  return std::make_unique<Erased<Method<Engine, RawNoise>>>(engine, window, schedule);
+  return std::make_unique<Erased<Method<Engine, RawNoise, PlannedWindow>>>(engine, window,
+                                                                           schedule);
 }
 
 struct Names {
@@ -98,9 +124,9 @@ constexpr Composition clean(Names n) {
           make_clean<Method>};
 }
 
-template <template <class, class> class Method>
+template <template <class, class, class> class Method>
 constexpr Composition noisy(Names n) {
-  using Known = Method<Engine, PosteriorMean>;
+  using Known = Method<Engine, PosteriorMean, PlannedWindow>;
   return {n.name,
           n.decoder,
           n.coupling,
@@ -120,14 +146,15 @@ constexpr std::array table{
         {"ar-gumbel", "ar", "gumbel", "ar-gumbel", "one token a pass, noise fixed per position"}),
     plain<GreedyEquality>(
         {"ar-greedy", "ar-greedy", "none", "ar-greedy", "one token a pass, always the likeliest"}),
-    clean<JacobiGreedy<Engine>>(
+    clean<JacobiGreedy<Engine, PlannedWindow>>(
         {"jacobi", "jacobi", "none", "ar-greedy", "Jacobi decoding of the greedy picture"}),
-    clean<CorrectedSjd<Engine>>({"sjd-corrected", "sjd", "corrected", "ar",
-                                 "coupled SJD, drafts behind a correction redrawn"}),
-    clean<CoupledSjd<Engine>>(
+    clean<CorrectedSjd<Engine, PlannedWindow>>({"sjd-corrected", "sjd", "corrected", "ar",
+                                                "coupled SJD, drafts behind a correction redrawn"}),
+    clean<CoupledSjd<Engine, PlannedWindow>>(
         {"sjd-maximal", "sjd", "maximal", "ar", "SJD with maximally coupled drafts"}),
-    clean<Sjd<Engine>>({"sjd", "sjd", "none", "ar", "SJD, drafts redrawn in every pass"}),
-    clean<GumbelSjd<Engine>>(
+    clean<Sjd<Engine, PlannedWindow>>(
+        {"sjd", "sjd", "none", "ar", "SJD, drafts redrawn in every pass"}),
+    clean<GumbelSjd<Engine, PlannedWindow>>(
         {"sjd-gumbel", "sjd", "gumbel", "ar-gumbel", "SJD with noise fixed per position"}),
     noisy<CorrectedSjd2>({"sjd2-corrected", "sjd2", "corrected", "ar",
                           "coupled SJD2, drafts behind a correction redrawn"}),

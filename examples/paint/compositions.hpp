@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <sjd/policies/cost_aware_window.hpp>
 #include <sjd/policies/noise_schedule.hpp>
 #include <sjd/state.hpp>
 #include <sjd/types.hpp>
@@ -25,8 +27,9 @@ using OnIteration = std::function<bool(const IterationEvent&)>;
 
 /// The numbers of a composition; one without a window or without noise leaves them alone.
 struct Plan {
-  std::int64_t window = 32;  ///< W, rows a pass
-  std::int32_t levels = 1;   ///< K, noise levels
+  std::int64_t window = 32;                  ///< W, rows a pass
+  std::optional<CostAwareWindow> by_cost{};  ///< plans the window instead, where it is given
+  std::int32_t levels = 1;                   ///< K, noise levels
   LevelDescent descent = LevelDescent::by_age;
   std::int32_t tokens_per_level = 4;
 
@@ -43,6 +46,9 @@ class Decoder {
 
   [[nodiscard]] virtual std::vector<GenerationResult> generate(std::span<const Request> requests,
                                                                const OnIteration& on_iteration) = 0;
+  /// One sequence and one pass; see SpeculativeJacobiDenoiser.
+  [[nodiscard]] virtual DecoderState start(std::int32_t sequence, const Request& request) = 0;
+  virtual void step(std::span<DecoderState> inout_states) = 0;
 };
 
 /// One way to decode: what `paint --decoder --coupling` and the rows of `bench` choose from.

@@ -98,6 +98,16 @@ std::string choice_value(const std::string& name, const std::string& text,
   throw UsageError{fmt::format("{} {}: one of {} is needed", name, text, fmt::join(choices, ", "))};
 }
 
+std::int64_t window_value(const std::string& name, const std::string& text) {
+  constexpr std::int64_t most = 4096;
+  std::int64_t number = 0;
+  if (!parse_whole(text, number) || number < 1 || number > most) {
+    throw UsageError{
+        fmt::format("{} {}: auto or a whole number in 1 .. {} is needed", name, text, most)};
+  }
+  return number;
+}
+
 std::vector<std::int64_t> integer_list(const std::string& name, const std::string& text,
                                        std::int64_t least, std::int64_t most) {
   std::vector<std::int64_t> numbers;

@@ -34,6 +34,9 @@ std::vector<std::string> parse_flags(std::span<const std::string> arguments,
 [[nodiscard]] std::string choice_value(const std::string& name, const std::string& text,
                                        std::span<const std::string> choices);
 
+/// A window: rows of a pass, 1 .. 4096; the complaint names "auto" as well.
+[[nodiscard]] std::int64_t window_value(const std::string& name, const std::string& text);
+
 /// "8,16,32": each a whole number within the range.
 [[nodiscard]] std::vector<std::int64_t> integer_list(const std::string& name,
                                                      const std::string& text, std::int64_t least,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "costs.hpp"
 #include "exit_codes.hpp"
 #include "flags.hpp"
 #include "words.hpp"
@@ -58,6 +59,11 @@ Flag switch_flag(const char* name, bool& target, const char* short_name = "") {
   return {name, false, [&target](const std::string&) { target = true; }, short_name};
 }
 
+void read_window(const std::string& text, Options& o) {
+  o.fixed_window = text != "auto";
+  if (o.fixed_window) o.plan.window = window_value("--window", text);
+}
+
 std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threads) {
   return {
       path_flag("--output", o.output, "-o"),
@@ -65,7 +71,7 @@ std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threa
       {"--seed", true, [&o](const std::string& text) { o.seed = seed_value("--seed", text); }},
       choice_flag("--decoder", o.decoder, decoder_names()),
       choice_flag("--coupling", o.coupling, {"none", "maximal", "corrected", "gumbel"}),
-      integer_flag("--window", o.plan.window, 1, 4096),
+      {"--window", true, [&o](const std::string& text) { read_window(text, o); }},
       integer_flag("--levels", levels, 1, 4096),
       real_flag("--guidance", o.guidance, 0.0, 20.0),
       real_flag("--temperature", o.temperature, 0.0, 10.0),
@@ -81,6 +87,7 @@ std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threa
       integer_flag("--batch", o.batch, 1, 256),
       integer_flag("--threads", threads, 1, 256),
       path_flag("--trace", o.trace),
+      path_flag("--costs", o.costs),
       path_flag("--model", o.studio.model),
       choice_flag("--weights", o.studio.weights, {"base", "sjd2"}),
   };
@@ -126,7 +133,7 @@ const Composition& check_against_model(const Options& options, const Studio& stu
   if (options.compare && !composition->uses_window) {
     throw UsageError{"--compare: a --decoder other than ar is needed; AR stands beside it"};
   }
-  if (options.plan.window > studio.tokens()) {
+  if (options.fixed_window && options.plan.window > studio.tokens()) {
     throw UsageError{fmt::format("--window {}: a whole number in 1 .. {} is needed",
                                  options.plan.window, studio.tokens())};
   }
@@ -156,6 +163,19 @@ Request request_of(const Options& options, const WordIds& words, std::int64_t to
                       .top_p = static_cast<float>(options.top_p)};
   if (options.guidance != 1.0) request.guidance = {static_cast<float>(options.guidance)};
   return request;
+}
+
+Options with_window_plan(Options options, const Composition& composition, const Studio& studio) {
+  if (options.fixed_window || !composition.uses_window) return options;
+  std::filesystem::path file = options.costs;
+  if (file.empty()) {
+    file = studio.directory() / "costs.json";
+    if (!std::filesystem::exists(file)) return options;
+  }
+  options.plan.by_cost =
+      plan_window(read_costs(file), options.studio.sequences, branches_of(options),
+                  composition.uses_noise ? options.plan.levels : 0);
+  return options;
 }
 
 std::string help_text() {
@@ -188,9 +208,13 @@ decoding
                       corrected: maximal, and a small head redraws the drafts behind a rejection;
                       gumbel: noise fixed per position, the tokens are AR's own, bit for bit
                       (default: corrected where decoder and weights have it, else maximal)
-  --window N          rows a pass, the last token and N - 1 drafts, 1 .. tokens (default {window})
+  --window auto|N     rows a pass, the last token and N - 1 drafts, 1 .. tokens; auto chooses them
+                      for every pass by what passes cost (default auto; {window} without costs)
+  --costs FILE        what passes cost on this machine, written by bench --write-costs FILE
+                      (default: costs.json of the model directory)
   --levels K          noise levels of sjd2; the model says which (default {levels})
-  --batch N           pictures a pass of --count, 1 .. 256 (default {batch}); never changes a token
+  --batch N           pictures a pass of --count, 1 .. 256 (default {batch}); with --window N or
+                      gumbel it never changes a token, auto has a plan for each size
   --compare           decode with AR too; one picture beside the other in the PNG
 
 what you see

@@ -21,6 +21,8 @@ struct Options {
   std::string decoder{default_decoder};
   std::string coupling;  ///< empty: the decoder's default
   Plan plan;
+  bool fixed_window = false;    ///< --window N; else the window goes by cost
+  std::filesystem::path costs;  ///< empty: costs.json of the model directory, if it is there
   double guidance = 3.0;
   double temperature = 0.7;
   std::int64_t top_k = 0;
@@ -37,6 +39,11 @@ struct Options {
   StudioOptions studio;
 };
 
+/// Guidance branches of every picture.
+[[nodiscard]] inline std::int64_t branches_of(const Options& options) {
+  return options.guidance == 1.0 ? 1 : 2;
+}
+
 /// Reads the command line; ranges that do not depend on the model are checked here.
 ///
 /// errors  UsageError with one line that says the allowed range
@@ -47,6 +54,13 @@ struct Options {
 /// returns the composition that the options name
 /// errors  UsageError
 const Composition& check_against_model(const Options& options, const Studio& studio);
+
+/// The options with the window plan that the cost file gives for these pictures; as they are if a
+/// window was asked for, or if the model directory has no cost file.
+///
+/// errors  bad_file and io of a cost file that cannot be used
+[[nodiscard]] Options with_window_plan(Options options, const Composition& composition,
+                                       const Studio& studio);
 
 /// What --help prints.
 [[nodiscard]] std::string help_text();

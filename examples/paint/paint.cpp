@@ -135,9 +135,19 @@ int list_words(const Studio& studio) {
   return exit_ok;
 }
 
+/// Says on standard error why the window does not go by cost although nobody fixed it.
+void note_window(const Options& options, const Composition& composition) {
+  if (!options.verbose || options.fixed_window || options.plan.by_cost) return;
+  if (!composition.uses_window) return;
+  fmt::print(stderr, "paint: no costs.json in the model directory, the window is {}\n",
+             options.plan.window);
+}
+
 /// From a loaded model to a PNG and its report.
-void paint(const Options& options, Studio& studio) {
-  const Composition& composition = check_against_model(options, studio);
+void paint(const Options& given, Studio& studio) {
+  const Composition& composition = check_against_model(given, studio);
+  const Options options = with_window_plan(given, composition, studio);
+  note_window(options, composition);
   const ReadPrompt prompt = studio.read(options.prompt);
   warn_about_words(studio, prompt);
   Observers observers;

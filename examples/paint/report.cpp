@@ -10,10 +10,28 @@
 namespace sjd::paint {
 namespace {
 
+/// Rows a branch in a pass, on average.
+double mean_window(std::span<const GenerationResult> results, const Options& options) {
+  std::int64_t rows = 0;
+  std::int64_t passes = 0;
+  for (const GenerationResult& result : results) {
+    rows += result.statistics.rows;
+    passes += result.statistics.forward_passes;
+  }
+  return static_cast<double>(rows) /
+         static_cast<double>(branches_of(options) * std::max<std::int64_t>(passes, 1));
+}
+
 /// Options that mean something to this composition, as "window 32, levels 2, ".
-std::string plan_text(const Composition& composition, const Plan& plan) {
+std::string plan_text(const Painting& painting, const Options& options) {
+  const Composition& composition = *painting.composition;
+  const Plan& plan = options.plan;
   std::string text;
-  if (composition.uses_window) text += fmt::format("window {}, ", plan.window);
+  if (composition.uses_window) {
+    text += plan.by_cost
+                ? fmt::format("window by cost ({:.1f}), ", mean_window(painting.results, options))
+                : fmt::format("window {}, ", plan.window);
+  }
   if (composition.uses_noise) text += fmt::format("levels {}, ", plan.levels);
   return text;
 }
@@ -53,7 +71,14 @@ std::string json_line(const Painting& painting, std::size_t index, const Options
   line["decoder"] = composition.decoder;
   line["coupling"] = composition.coupling;
   line["lossless"] = composition.is_lossless;
-  if (composition.uses_window) line["window"] = options.plan.window;
+  if (composition.uses_window) {
+    if (options.plan.by_cost) {
+      line["window"] = "auto";
+    } else {
+      line["window"] = options.plan.window;
+    }
+    line["mean_window"] = mean_window({&result, 1}, options);
+  }
   if (composition.uses_noise) line["levels"] = options.plan.levels;
   line["weights"] = options.studio.weights;
   line["guidance"] = options.guidance;
@@ -88,8 +113,8 @@ std::string summary(const Painting& painting, const Options& options) {
   return fmt::format(
       "  {:<16} {}{}: {:.1f} tokens a pass, {} passes for {} tokens, {:.2f} s ({:.0f} % in the "
       "model){}\n",
-      title(*painting.composition), plan_text(*painting.composition, options.plan),
-      promise(*painting.composition), tau, passes / count, tokens / count, painting.seconds,
+      title(*painting.composition), plan_text(painting, options), promise(*painting.composition),
+      tau, passes / count, tokens / count, painting.seconds,
       100.0 * host / std::max(host + library, 1e-9),
       count > 1 ? fmt::format(", {} pictures", count) : "");
 }

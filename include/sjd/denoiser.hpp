@@ -168,7 +168,8 @@ class SpeculativeJacobiDenoiser {
     auto&& gate = random_.gate(state.seed, state.sample);
     state.tokens.push_back(acceptance_.bonus(gate, DrawKey{}, laws_[0]));
     if (!state.finished()) {
-      cpu::fill_window(rules(), gate, window_.rows(1, state.total) - 1, vocab_, nullptr, state);
+      const auto rows = detail::window_rows(window_, {1, state.total, 0, state.statistics});
+      cpu::fill_window(rules(), gate, rows - 1, vocab_, nullptr, state);
     }
     return state;
   }
@@ -289,34 +290,34 @@ class SpeculativeJacobiDenoiser {
       rows_.corrected_law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
                           state.committed() + j, laws_[static_cast<std::size_t>(j)], correct);
     };
-    constexpr auto as_it_is = [](std::span<float>) {};
     auto&& gate = random_.gate(state.seed, state.sample);
     const std::int64_t iteration = state.iteration + 1;
     verdicts_[s] =
         cpu::verify(acceptance_, gate, state, iteration,
-                    cpu::LawsOnDemand{laws_, [&](std::int64_t j) { build(j, as_it_is); }});
+                    cpu::LawsOnDemand{laws_, [&](std::int64_t j) { build(j, [](auto) {}); }});
     DecoderState& next = next_[s];
     next = state;
     next.iteration = iteration;
     detail::count(verdicts_[s], state, block.count * block.branches, next.statistics);
-    const std::int64_t committed = state.committed() + verdicts_[s].committed();
-    begin_correction(block, state, next, verdicts_[s].committed());
-    build(block.count - 1, as_it_is);
-    cpu::advance(rules(), gate, verdicts_[s], laws_, window_.rows(committed, state.total) - 1,
-                 vocab_, next, [&](std::int64_t index, std::int64_t shift) {
-                   build(index,
-                         [&](std::span<float> logits) { correct_logits(index - shift, logits); });
-                 });
+    const std::int64_t shift = verdicts_[s].committed();
+    const WindowHistory history{state.committed() + shift, state.total, block.count,
+                                next.statistics};
+    const std::int64_t slots = detail::window_rows(window_, history) - 1;
+    const std::int64_t kept = cpu::surviving_slots(block.count - 1, shift, slots);
+    begin_correction(block, state, next, shift, kept);
+    cpu::advance(rules(), gate, verdicts_[s], laws_, slots, vocab_, next, [&](std::int64_t j) {
+      build(j, [&](std::span<float> row) { correct_logits(j - shift, row); });
+    });
   }
 
-  /// Lays out what the corrector will see of the drafts behind the new tip. Guidance of the hidden
-  /// rows is exact: the head behind them is linear.
+  /// Lays out what the corrector will see of the `kept` drafts behind the new tip. Guidance of the
+  /// hidden rows is exact: the head behind them is linear.
   void begin_correction(const cpu::SequenceRows& block, const DecoderState& before,
-                        const DecoderState& now, std::int64_t shift) {
+                        const DecoderState& now, std::int64_t shift, std::int64_t kept) {
     if constexpr (uses_corrector) {
       const Stopwatch watch;
-      const std::int64_t depth = std::min<std::int64_t>(corrector_.depth, block.count);
-      const std::int64_t end = std::min(block.count - 1, shift + depth);
+      const std::int64_t end =
+          kept == 0 ? 0 : shift + std::min<std::int64_t>(corrector_.depth, kept);
       MatrixView<const float> hidden{nullptr, block.count, 0};
       if constexpr (Corrector::reads_hidden) hidden = guide_hidden(block, before.guidance, end);
       drafts_.clear();

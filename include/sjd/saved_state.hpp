@@ -25,7 +25,7 @@ namespace sjd {
 namespace detail {
 
 inline constexpr std::string_view state_magic = "SJDSTATE";
-inline constexpr std::uint32_t state_version = 1;
+inline constexpr std::uint32_t state_version = 2;
 inline constexpr std::size_t state_header = 32;  // magic, version, zero, payload length, checksum
 
 /// A window that was judged on noisy rows leaves noisy rows in the cache, and no token tells what
@@ -118,6 +118,7 @@ inline void write_statistics(const DecodeStatistics& s, ByteWriter& out) {
   out.list(s.accepted_by_slot);
   out.list(s.judged_by_age);
   out.list(s.accepted_by_age);
+  out.list(s.passes_by_rows);
 }
 
 inline DecodeStatistics read_statistics(ByteReader& in) {
@@ -129,11 +130,12 @@ inline DecodeStatistics read_statistics(ByteReader& in) {
   s.accepted_by_slot = in.list<std::int64_t>("statistics");
   s.judged_by_age = in.list<std::int64_t>("statistics");
   s.accepted_by_age = in.list<std::int64_t>("statistics");
+  s.passes_by_rows = in.list<std::int64_t>("statistics");
   const auto counts = [](std::int64_t n) { return n >= 0 && n <= std::int64_t{1} << 40; };
   bool good = counts(s.forward_passes) && counts(s.rows) && counts(s.accepted) &&
               counts(s.recovered) && counts(s.bonus);
-  for (const auto* list :
-       {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age, &s.accepted_by_age}) {
+  for (const auto* list : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age,
+                           &s.accepted_by_age, &s.passes_by_rows}) {
     good = good && std::all_of(list->begin(), list->end(), counts);
   }
   if (!good) in.refuse("statistics", "a counter is negative or beyond 2^40");

@@ -10,6 +10,7 @@
 
 #include "support/compositions.hpp"
 #include "support/faulty_host.hpp"
+#include "support/latency_host.hpp"
 
 namespace sjd::test {
 
@@ -55,7 +56,7 @@ void for_each_corrected(Body&& body) {
 }
 
 /// Calls body(name, posterior_mean, make) for plain AR and one composition of every kind, with and
-/// without a corrector; make(host, use) calls use(decoder).
+/// without a corrector, and one whose window moves; make(host, use) calls use(decoder).
 template <class Body>
 void for_each_decoder(Body&& body) {
   body(std::string{"plain AR"}, false, [](auto& host, auto&& use) {
@@ -66,6 +67,10 @@ void for_each_decoder(Body&& body) {
     body(c.name, c.mean, [&](auto& host, auto&& use) { c.with(host, 5, use); });
   });
   for_each_corrected(body);
+  body(std::string{"SJD2 coupled, window by cost"}, true, [](auto& host, auto&& use) {
+    SpeculativeJacobiDenoiser decoder{host, moody_window(6, 2), table_schedule()};
+    use(decoder);
+  });
 }
 
 inline bool all_finished(const std::vector<DecoderState>& states) {

@@ -221,9 +221,9 @@ TEST_CASE("saved state: another model, composition or request is refused", "[fau
                                        FixedWindow{.tokens = 4}, NoGrammar{}};
   CHECK(load_state(same, good, model, flight.request) == flight.state);
   Bytes newer = good;
-  newer[8] = std::byte{2};
+  newer[8] = std::byte{3};
   const std::string text = error_of([&] { static_cast<void>(flight.load(newer)); }).what();
-  CHECK(text.find("version: is 2, this program reads version 1") != std::string::npos);
+  CHECK(text.find("version: is 3, this program reads version 2") != std::string::npos);
 }
 
 TEST_CASE("saved state: the layout is the documented one", "[faults]") {
@@ -237,7 +237,7 @@ TEST_CASE("saved state: the layout is the documented one", "[faults]") {
   CHECK(policies == "sjd::SpeculativeAcceptance{}; sjd::NoGrammar{}; sjd::PhiloxRandom{}");
   CHECK(detail::policy_text(table_schedule()) == "sjd::KarrasSchedule{2, 4, 0.5, 2, 0, 2}");
   CHECK(std::string(reinterpret_cast<const char*>(bytes.data()), 8) == "SJDSTATE");
-  CHECK(number_at(bytes, 8, 4) == 1);
+  CHECK(number_at(bytes, 8, 4) == 2);
   CHECK(number_at(bytes, 12, 4) == 0);
   CHECK(number_at(bytes, 16, 8) == bytes.size() - 32);
   CHECK(number_at(bytes, 24, 8) == detail::fnv64(std::span{bytes}.subspan(32)));
@@ -256,7 +256,7 @@ TEST_CASE("saved state: the layout is the documented one", "[faults]") {
   CHECK(number_at(bytes, at + 48, 8) == 1);  // iteration
   CHECK(number_at(bytes, at + 56, 8) == 2);  // tokens
   CHECK(number_at(bytes, at + 72, 8) == 0);  // slots
-  CHECK(bytes.size() == at + 80 + 5 * 8 + 4 * 8);
+  CHECK(bytes.size() == at + 80 + 5 * 8 + 5 * 8);
   const Bytes abc{std::byte{'a'}, std::byte{'b'}, std::byte{'c'}};
   CHECK(detail::fnv64(abc) == 0xE71FA2190541574BU);
 }

@@ -23,8 +23,8 @@ done
 for name in ar-gumbel sjd-gumbel sjd2-gumbel; do
   [ "$(grep -c "^$name " out.txt)" = 1 ] || fail "no row of $name in the first table"
 done
-says out.txt "guidance 3; the true pictures of these prompts:"
-says out.txt "guidance 1;"
+says out.txt "guidance 3, batch 1; the true pictures of these prompts:"
+says out.txt "guidance 1, batch 1;"
 [ "$(grep -c "^sjd2-maximal .*lossless" out.txt)" = 8 ] || fail "not every window and level"
 grep -F '[' out.txt | grep -E '^(ar|sjd)' | grep -qvE 'lossless|LOSSY' &&
   fail "a row hides whether it is lossless"
@@ -35,6 +35,25 @@ says numbers.json '"corrector_ms_per_pass"'
 expect 0 bench --full --prompts 1 --guidance 1 --window 5 --levels 1 --split train --no-score
 says out.txt "LOSSY"
 expect 0 bench --prompts 2 --guidance 1 --only sjd2 --window 5,6 --levels 5 --temperature 0.7
+
+# Costs: measured by one command, read back, and rows by cost beside the others.
+expect 0 bench --write-costs costs.json
+says out.txt "8 tables"
+says costs.json '"format":"sjd-costs"'
+[ "$(grep -c '"survival"' costs.json)" = 8 ] || fail "costs.json has not eight tables"
+expect 0 bench --prompts 5 --batch 1,3 --guidance 1 --only sjd2-maximal --window auto,6 \
+  --levels 1 --no-score --costs costs.json --json numbers.json
+[ "$(grep -c '^sjd2-maximal  *~[0-9]' out.txt)" = 2 ] || fail "no row by cost in both tables"
+[ "$(grep -c '^sjd2-maximal  *6 ' out.txt)" = 2 ] || fail "no fixed row beside it"
+says out.txt "guidance 1, batch 3"
+says numbers.json '"window": "auto"'
+says numbers.json '"mean_window"'
+expect 0 bench --prompts 2 --guidance 1 --only sjd2-maximal --window auto --levels 1 --no-score
+[ "$(grep -c '^sjd2-maximal' out.txt)" = 0 ] || fail "a row by cost without costs"
+expect 74 bench --costs /nowhere.json --prompts 1
+expect 74 bench --write-costs /nowhere/costs.json
+expect 64 bench --window fast
+says err.txt "auto or a whole number in 1 .. 4096"
 
 expect 64 bench --levels 4
 says err.txt "one of 1, 2, 3, 5"

@@ -23,7 +23,7 @@ says out.txt "lossless"
 
 # Help teaches without a model.
 SJD_MODEL=/nowhere expect 0 paint --help
-for word in --output --count --seed --decoder --coupling --window --levels --guidance \
+for word in --output --count --seed --decoder --coupling --window --costs --levels --guidance \
   --temperature --top-k --top-p --compare --threads --model --json --preview --trace --verbose \
   "exit codes" "paint red apple"; do
   says out.txt "$word"
@@ -48,7 +48,7 @@ bad() {
 }
 bad "0 .. 18446744073709551615" --seed minus red
 bad "1 .. 90" --window 91 red
-bad "1 .. 4096" --window 0 red
+bad "auto or a whole number in 1 .. 4096" --window 0 red
 bad "one of 1, 2, 3, 5" --levels 4 red
 bad "0 .. 20" --guidance=-1 red
 bad "0 .. 10" --temperature nan red
@@ -100,6 +100,55 @@ expect 0 paint --json --count 3 --seed 5 --batch 1 red apple
 [ "$(field token_digest)" = "$digests" ] || fail "the batch size changes tokens"
 expect 0 "$program" --threads 3 --json --count 3 --seed 5 --batch 2 red apple
 [ "$(field token_digest)" = "$digests" ] || fail "threads change tokens"
+
+# A window by cost: from the model directory, from a file, or fixed where there is neither.
+expect 0 paint -v red
+says out.txt "window 32, "
+says err.txt "no costs.json in the model directory, the window is 32"
+table='"rows":[1,4,16],"seconds":[0.001,0.0011,0.0012],"survival":[0.9,0.8]'
+costs() {
+  printf '{"format":"sjd-costs","version":1,"machine":"m","date":"d","threads":1,'
+  printf '"composition":"sjd2-maximal","tables":[%s]}' "$1"
+}
+costs "{\"batch\":1,\"branches\":2,$table}" >costs.json
+expect 0 paint --json --costs costs.json --seed 3 red
+[ "$(field window)" = '"auto"' ] || fail "--costs does not choose the window"
+mean=$(field mean_window)
+awk "BEGIN { exit !($mean > 1 && $mean <= 16) }" || fail "a mean window of $mean"
+digest=$(field token_digest)
+expect 0 "$program" --threads 3 --json --costs costs.json --seed 3 red
+[ "$(field token_digest)" = "$digest" ] || fail "threads change tokens of a window by cost"
+expect 0 paint --costs costs.json red
+says out.txt "window by cost ("
+cp costs.json model
+expect 0 paint --json --seed 3 red
+[ "$(field token_digest)" = "$digest" ] || fail "costs.json of the model directory is not read"
+expect 0 paint --json --window 7 red
+[ "$(field window)" = 7 ] || fail "--window 7 is not obeyed beside costs.json"
+expect 0 paint --json --window auto --decoder ar --coupling gumbel --seed 2 red
+digest=$(field token_digest)
+expect 0 paint --json --window auto --coupling gumbel --seed 2 red
+[ "$(field token_digest)" = "$digest" ] || fail "a window by cost has other tokens than AR"
+rm model/costs.json
+expect 74 paint --costs /nowhere.json red
+one_line err.txt
+bad_costs() {
+  costs "$2" >broken.json
+  expect 65 paint --costs broken.json red
+  one_line err.txt
+  says err.txt "broken.json"
+  says err.txt "$1"
+}
+bad_costs "has no table" ""
+bad_costs "begin at 1 row" '{"batch":1,"branches":1,"rows":[2],"seconds":[1],"survival":[]}'
+bad_costs "one number for each" '{"batch":1,"branches":1,"rows":[1],"seconds":[],"survival":[]}'
+bad_costs "is not a field" '{"batch":1,"branches":1,"rows":[1],"seconds":[1],"survival":[],"x":1}'
+bad_costs "survival must fall" '{"batch":1,"branches":1,"rows":[1],"seconds":[1],"survival":[0.1,0.2]}'
+bad_costs "batch and branches of a table before" \
+  "{\"batch\":1,\"branches\":2,$table},{\"batch\":1,\"branches\":2,$table}"
+printf '{"format":"sjd-costs"' >broken.json
+expect 65 paint --costs broken.json red
+says err.txt "broken.json"
 
 # Noise fixed per position: the tokens of AR, whatever decodes them.
 for options in "--guidance 3" "--guidance 1 --temperature 0.7" \

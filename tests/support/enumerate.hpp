@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sjd/cpu/rows.hpp"
+#include "sjd/policies/window.hpp"
 #include "sjd/state.hpp"
 #include "support/enumerating_gate.hpp"
 #include "support/table_host.hpp"
@@ -84,6 +85,9 @@ struct DecodePointHash {
     for (const TableCache& cache : point.caches) {
       for (const Symbol s : cache.symbols) h = mix(h ^ s);
     }
+    for (const std::int64_t n : point.state.statistics.passes_by_rows) {
+      h = mix(h ^ static_cast<std::uint64_t>(n));
+    }
     for (const auto& [position, known] : point.shared) {
       h = mix(h ^ known.low.part ^ mix(known.high.part + static_cast<std::uint64_t>(position)));
     }
@@ -99,12 +103,21 @@ struct Enumerated {
 
 enum class Ages : std::uint8_t { do_not_matter, matter };
 
+/// The window plan of a decoder looks at the counts of its sequence.
+template <class Decoder>
+inline constexpr bool reads_counts = false;
+template <class Decoder>
+requires requires {
+  typename Decoder::Window;
+}
+inline constexpr bool reads_counts<Decoder> = detail::plans_by_history<typename Decoder::Window>;
+
 /// The exact law of what a decoder commits.
 ///
 /// Iterations are enumerated one by one and equal intermediate points are merged: the decoder state
 /// is a value, the table host's cache is one, and so is what is known of the shared noise.
-/// Iteration number and statistics are left out of the comparison, and slot ages unless a policy
-/// looks at them; built-in policies draw from none of them.
+/// The iteration number is left out of the comparison, so are statistics unless the window plan
+/// looks at them, and slot ages unless a policy does; built-in policies draw from none of them.
 template <class Decoder>
 Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
                              const GenerationRequest<TablePrompt>& request,
@@ -115,7 +128,7 @@ Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
   Enumerated found;
   const auto arrive = [&](DecoderState& state, long double weight) {
     state.iteration = 0;
-    state.statistics = {};
+    if constexpr (!reads_counts<Decoder>) state.statistics = {};
     for (Slot& slot : state.window) slot.age = ages == Ages::matter ? slot.age : 0;
     std::vector<TableCache> caches = host.caches.front();
     if (!host.keep_noisy_rows) {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "sjd/denoiser.hpp"
@@ -77,12 +78,14 @@ struct Tally {
   }
 };
 
-/// Enumerates a composition over all instances. `policies` are its policies but for window and
-/// gate.
-template <class... Policies>
-Tally enumerate_composition(const std::string& name, TableOptions options,
-                            std::vector<Instance> cases, Policies... policies) {
-  using Decoder = SpeculativeJacobiDenoiser<TableHost, FixedWindow, EnumeratingRandom, Policies...>;
+/// Enumerates a composition over all instances with the window plan that make_window(instance,
+/// host) gives. `policies` are its policies but for window and gate.
+template <class MakeWindow, class... Policies>
+Tally enumerate_windows(const std::string& name, TableOptions options,
+                        const std::vector<Instance>& cases, MakeWindow&& make_window,
+                        Policies... policies) {
+  using Window = std::invoke_result_t<MakeWindow&, const Instance&, TableHost&>;
+  using Decoder = SpeculativeJacobiDenoiser<TableHost, Window, EnumeratingRandom, Policies...>;
   constexpr bool greedy = std::is_same_v<typename Decoder::Acceptance, GreedyEquality>;
   options.posterior_mean = Decoder::NoiseFeed::posterior_mean;
   options.per_channel = Decoder::Normalization::per_channel;
@@ -92,14 +95,23 @@ Tally enumerate_composition(const std::string& name, TableOptions options,
     options.seed = instance.seed;
     TableHost host{options};
     Enumeration all;
-    Decoder decoder{host, FixedWindow{.tokens = instance.window}, EnumeratingRandom{&all},
-                    policies...};
+    Decoder decoder{host, make_window(instance, host), EnumeratingRandom{&all}, policies...};
     const auto request = request_of(instance);
     tally.add(enumerate_decoder(decoder, all, request),
               autoregressive_joint(host.law(), request, greedy));
   }
   tally.print();
   return tally;
+}
+
+/// The same with the fixed window of each instance.
+template <class... Policies>
+Tally enumerate_composition(const std::string& name, TableOptions options,
+                            const std::vector<Instance>& cases, Policies... policies) {
+  const auto fixed = [](const Instance& instance, TableHost&) {
+    return FixedWindow{.tokens = instance.window};
+  };
+  return enumerate_windows(name, options, cases, fixed, policies...);
 }
 
 /// A composition whose trait says lossless must reproduce AR to rounding.

@@ -9,6 +9,7 @@
 #include "sjd/cpu/verify.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/policies/refinement.hpp"
+#include "sjd/policies/window.hpp"
 #include "support/enumerate.hpp"
 
 /// Rules that were published or shipped and are wrong. Each must be caught by the enumeration.
@@ -67,6 +68,23 @@ struct AcceptAll : detail::RatioTest {
   [[nodiscard]] bool accept(Gate&, DrawKey, const Slot&, const TokenLaw&) const {
     return true;
   }
+};
+
+/// A window plan that looks at the draft behind the tip as the pass fed it, before any pass judged
+/// it, and closes where it likes the token.
+struct PeekingWindow {
+  using role = role::window;
+
+  TableHost* host = nullptr;
+  std::int64_t widest = 4;
+
+  [[nodiscard]] std::int64_t rows(std::int64_t committed, std::int64_t total) const {
+    const std::vector<Symbol>& fed = host->caches.front().front().symbols;
+    const auto next = static_cast<std::size_t>(committed);
+    const bool likes = next < fed.size() && fed[next] == 0;
+    return std::min(likes ? 1 : widest, total - committed);
+  }
+  [[nodiscard]] std::int64_t capacity() const { return widest; }
 };
 
 /// SJD with fresh drafts in which a mate of the batch may cut the commit short: what was accepted

@@ -45,6 +45,12 @@ TEST_CASE("statistics add up for every composition") {
           CHECK(sum(s.judged_by_slot) == sum(s.judged_by_age));
           CHECK(sum(s.judged_by_slot) == s.accepted + s.recovered);
           CHECK(static_cast<std::int64_t>(s.judged_by_slot.size()) < window);
+          std::int64_t branch_rows = 0;
+          for (std::size_t i = 0; i < s.passes_by_rows.size(); ++i) {
+            branch_rows += s.passes_by_rows[i] * static_cast<std::int64_t>(i + 1);
+          }
+          CHECK(sum(s.passes_by_rows) == s.forward_passes);
+          CHECK(branch_rows * static_cast<std::int64_t>(request.guidance.size() + 1) == s.rows);
           CHECK(picture.host_seconds >= 0.0);
         });
       }

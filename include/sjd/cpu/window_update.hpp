@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -118,14 +119,22 @@ void fill_window(const Rules& rules, Gate& gate, std::int64_t slots, std::int64_
   }
 }
 
+/// Drafts of a window of `width` that stay behind `shift` committed positions when the next pass
+/// wants `slots` of them.
+inline std::int64_t surviving_slots(std::int64_t width, std::int64_t shift, std::int64_t slots) {
+  return std::max<std::int64_t>(0, std::min(width - shift, slots));
+}
+
 /// Commits a verdict into `inout_next` (a copy of the state before the pass): tokens, surviving
 /// slots refined by the laws of this pass, new slots at the right.
 ///
-/// `complete(index, shift)` writes laws[index] of an old slot before the slot moves to it; every
-/// slot to its left has moved already.
+/// `complete(index)` writes laws[index] of an old slot before the slot moves to it; every slot to
+/// its left has moved already. It also writes the law behind the last slot, index = window, unless
+/// that slot was dropped or the law is known from verification.
 ///
-/// shapes  laws [window + 1], the last one complete; slots: drafts wanted for the next pass
-/// edge    a finished picture keeps no window
+/// shapes  laws [window + 1]; slots: drafts wanted for the next pass
+/// edge    a narrower window drops its surviving slots from the right, unread; a finished picture
+///         keeps no window
 template <class Rules, RandomGate Gate, class Complete>
 void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<const TokenLaw> laws,
              std::int64_t slots, std::int64_t vocab, DecoderState& inout_next,
@@ -134,6 +143,7 @@ void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<c
   const auto width = static_cast<std::int64_t>(window.size());
   const std::int64_t first_position = inout_next.committed();
   const std::int64_t shift = verdict.committed();
+  const std::int64_t kept = surviving_slots(width, shift, slots);
   for (std::int64_t i = 0; i < verdict.accepted; ++i) {
     inout_next.tokens.push_back(window[static_cast<std::size_t>(i)].token);
   }
@@ -142,17 +152,20 @@ void advance(const Rules& rules, Gate& gate, const Verdict& verdict, std::span<c
     window.clear();
     return;
   }
-  for (std::int64_t i = shift; i < width; ++i) {
+  for (std::int64_t i = shift; i < shift + kept; ++i) {
     Slot& slot = window[static_cast<std::size_t>(i)];
     const DrawKey key{.position = first_position + i, .iteration = inout_next.iteration};
-    complete(i, shift);
+    complete(i);
     const TokenLaw& target = laws[static_cast<std::size_t>(i)];
     slot.age += 1;
     naming_sequence(inout_next.sequence,
                     [&] { refine_slot(rules, gate, key, i - shift + 1, target, slot); });
   }
   window.erase(window.begin(), window.begin() + std::min(shift, width));
-  const bool has_law = shift <= width;  // the row of the last slot predicts the position behind it
+  window.resize(static_cast<std::size_t>(kept));
+  // The row of the last slot predicts the position behind it.
+  const bool has_law = shift + kept == width;
+  if (has_law) complete(width);
   fill_window(rules, gate, slots, vocab, has_law ? &laws.back() : nullptr, inout_next);
 }
 

@@ -124,6 +124,7 @@ inline void count(const cpu::Verdict& verdict, const DecoderState& before, std::
   s.forward_passes += 1;
   s.rows += rows;
   s.accepted += verdict.accepted;
+  add_at(s.passes_by_rows, static_cast<std::int64_t>(before.window.size()));
   if (verdict.token >= 0) (verdict.recovered ? s.recovered : s.bonus) += 1;
   for (std::int64_t i = 0; i < verdict.judged; ++i) {
     const std::int64_t age = before.window[static_cast<std::size_t>(i)].age;

@@ -7,14 +7,50 @@
 
 #include "sjd/core/error.hpp"
 #include "sjd/policy.hpp"
+#include "sjd/types.hpp"
 
 namespace sjd {
 
-/// A window plan says how many rows one pass carries for a sequence: the tip and rows - 1 draft
-/// slots. It may look at counts only, never at a draft's token: that keeps every window exact.
+/// What a window plan may look at: how far a sequence is, and what its own passes came to.
+///
+/// Every count is about committed positions: a pass judges drafts up to the first rejection, and
+/// whatever it judged is committed or replaced when the next window is planned.
+struct WindowHistory {
+  std::int64_t committed = 0;
+  std::int64_t total = 0;              ///< tokens of the finished picture
+  std::int64_t width = 0;              ///< rows a branch of the pass before; 0 behind the prefill
+  const DecodeStatistics& statistics;  ///< of this sequence, the pass before included
+};
+
+namespace detail {
+
 template <class P>
-concept WindowPolicy = PolicyOf<P, role::window> && requires(const P& policy) {
+concept plans_by_tokens = requires(const P& policy) {
   { policy.rows(std::int64_t{}, std::int64_t{}) } -> std::convertible_to<std::int64_t>;
+};
+template <class P>
+concept plans_by_history = requires(const P& policy, const WindowHistory& history) {
+  { policy.rows(history) } -> std::convertible_to<std::int64_t>;
+};
+
+/// Rows of the next pass by whichever form a plan has.
+template <class P>
+std::int64_t window_rows(const P& policy, const WindowHistory& history) {
+  if constexpr (plans_by_history<P>) {
+    return policy.rows(history);
+  } else {
+    return policy.rows(history.committed, history.total);
+  }
+}
+
+}  // namespace detail
+
+/// A window plan says how many rows one pass carries for a sequence: the tip and rows - 1 draft
+/// slots. It may look at counts only, never at a draft's token: that keeps every window exact. It
+/// has rows(committed, total), or rows(history) to look at its own past as well.
+template <class P>
+concept WindowPolicy = PolicyOf<P, role::window> &&
+    (detail::plans_by_tokens<P> || detail::plans_by_history<P>)&&requires(const P& policy) {
   { policy.capacity() } -> std::convertible_to<std::int64_t>;
 };
 
