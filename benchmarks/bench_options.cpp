@@ -70,6 +70,8 @@ std::vector<Flag> what_to_run(BenchOptions& o) {
                 [&](const auto& t) { o.batches = paint::integer_list("--batch", t, 1, 256); }),
       text_flag("--levels",
                 [&](const auto& t) { o.levels = paint::integer_list("--levels", t, 1, 4096); }),
+      text_flag("--depth",
+                [&](const auto& t) { o.depth = paint::integer_value("--depth", t, 1, 4096); }),
       text_flag("--only", [&](const auto& t) { o.only = composition_list(t); }),
   };
 }
@@ -133,6 +135,7 @@ usage: bench [--quick | --full] [options]
                       (default 32,16,8, and auto for the composition that paint takes)
   --batch LIST        pictures a pass, each a table of its own (default 1)
   --levels LIST       noise levels, likewise (default 1,2)
+  --depth D           drafts behind the tip that a corrector may redraw (default 32)
   --only LIST         these compositions only, AR always beside them
   --no-score          leave out nats per token
   --costs FILE        what windows by cost go by (default: costs.json of the model directory)

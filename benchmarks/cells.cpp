@@ -100,7 +100,8 @@ std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& s
     if (!contains(cells, baseline)) cells.push_back(cell_of(baseline, {}));
     for (const std::int64_t window : windows_of(options, studio, *composition, costs.has_value())) {
       for (const std::int64_t levels : options.levels) {
-        paint::Plan plan{.window = window, .levels = static_cast<std::int32_t>(levels)};
+        paint::Plan plan{
+            .window = window, .levels = static_cast<std::int32_t>(levels), .depth = options.depth};
         if (window == 0) {
           plan.by_cost = paint::plan_window(*costs, batch, guidance == 1.0 ? 1 : 2,
                                             composition->uses_noise ? plan.levels : 0);

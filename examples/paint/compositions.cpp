@@ -69,9 +69,20 @@ std::unique_ptr<Decoder> make_plain(Engine& engine, const Plan&) {
   return std::make_unique<Erased<PlainAr<Engine, Sampler>>>(engine, Sampler{});
 }
 
+/// A denoiser of these policies, and of the plan's corrector where it has one.
+template <class Method, class... Policies>
+std::unique_ptr<Decoder> make_erased(Engine& engine, const Plan& plan, Policies... policies) {
+  if constexpr (Method::uses_corrector) {
+    return std::make_unique<Erased<Method>>(engine, policies...,
+                                            HeadCorrector{.depth = plan.depth});
+  } else {
+    return std::make_unique<Erased<Method>>(engine, policies...);
+  }
+}
+
 template <class Method>
 std::unique_ptr<Decoder> make_clean(Engine& engine, const Plan& plan) {
-  return std::make_unique<Erased<Method>>(engine, window_of(plan));
+  return make_erased<Method>(engine, plan, window_of(plan));
 }
 
 template <template <class, class, class> class Method>
@@ -80,11 +91,10 @@ std::unique_ptr<Decoder> make_noisy(Engine& engine, const Plan& plan) {
   const PlannedWindow window = window_of(plan);
   const KarrasSchedule schedule = schedule_of(contract, plan);
   if (contract.posterior_mean) {
-    return std::make_unique<Erased<Method<Engine, PosteriorMean, PlannedWindow>>>(engine, window,
-                                                                                  schedule);
+    return make_erased<Method<Engine, PosteriorMean, PlannedWindow>>(engine, plan, window,
+                                                                     schedule);
   }
-  return std::make_unique<Erased<Method<Engine, RawNoise, PlannedWindow>>>(engine, window,
-                                                                           schedule);
+  return make_erased<Method<Engine, RawNoise, PlannedWindow>>(engine, plan, window, schedule);
 }
 
 struct Names {

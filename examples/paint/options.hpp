@@ -23,7 +23,7 @@ struct Options {
   Plan plan;
   bool fixed_window = false;    ///< --window N; else the window goes by cost
   std::filesystem::path costs;  ///< empty: costs.json of the model directory, if it is there
-  double guidance = 3.0;
+  double guidance = 2.0;
   double temperature = 0.7;
   std::int64_t top_k = 0;
   double top_p = 1.0;

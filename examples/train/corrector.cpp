@@ -187,6 +187,7 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
                              .first_picture = static_cast<std::uint64_t>(round * 64 + worker)
                                               << 20U,
                              .seconds = seconds,
+                             .most_rows = most_rows,
                              .window = settings_.window,
                              .depth = with_head ? TraceModel::farthest : 0};
   found.pictures =

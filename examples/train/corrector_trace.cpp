@@ -235,7 +235,7 @@ std::uint64_t collect_traces(hosts::LlamaHost& host,
   SpeculativeJacobiDenoiser sjd2{model, window, schedule_of(host.config()), head};
   SpeculativeJacobiDenoiser sjd{model, window, NoNoise{}, head};
   std::uint64_t picture = options.first_picture;
-  for (; watch.seconds() < options.seconds; ++picture) {
+  for (; watch.seconds() < options.seconds && train.rows() < options.most_rows; ++picture) {
     const Recipe recipe = recipe_of(options.seed, picture, prompts.size());
     model.record(picture % 8 == 7 ? held_out : train, recipe.guidance);
     GenerationRequest<hosts::LlamaHost::Prompt> request{.prompt = prompts[recipe.prompt],

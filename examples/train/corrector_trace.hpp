@@ -99,6 +99,7 @@ struct TraceOptions {
   /// Picture number; decides prompt, guidance, noise, temperature.
   std::uint64_t first_picture = 0;
   double seconds = 60.0;
+  std::int64_t most_rows = 1'000'000;  ///< of training; ends the run like the time does
   std::int64_t window = 48;
   std::int64_t depth = 0;  ///< of the head that is in the loop; 0 = none
 };
