@@ -70,7 +70,10 @@ void BatchFolder::lock() {
   if (descriptor_ < 0) detail::fail(path_, "cannot open the directory");
   // The system lets go of it however this program ends.
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
     ::close(descriptor_);
+    errno = reason;
+    if (reason != EWOULDBLOCK) detail::fail(path_, "cannot lock the directory");
     throw Error{ErrorCode::io, path_.string() + ": another program paints into it"};
   }
 }

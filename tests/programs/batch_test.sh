@@ -28,6 +28,8 @@ pictures=21
 begin=${EPOCHREALTIME/./}
 expect 0 paint --prompts words.txt -o whole
 duration=$((${EPOCHREALTIME/./} - begin))
+# On a busy machine later moments are reached by resuming.
+[ $duration -le 1000000 ] || duration=1000000
 says out.txt "whole: $pictures pictures, 0 of them painted before"
 [ "$(find whole -name '*.png' | wc -l)" = $pictures ] || fail "not every line has a picture"
 [ "$(find whole -type f | wc -l)" = $((pictures + 1)) ] || fail "more than pictures and manifest"
@@ -93,7 +95,7 @@ done
 [ $kills = 24 ] || fail "only $kills of $runs runs were killed"
 expect 0 paint --prompts words.txt -o killed
 diff -r whole killed || fail "a batch that was killed is not the undisturbed one"
-echo "killed $kills of $runs runs, $duration us each when undisturbed"
+echo "killed $kills of $runs runs within $duration us of their start"
 
 # Leftovers of a killed run go, also those that are older than the manifest; the rest stays.
 rm -rf killed && mkdir killed
