@@ -108,6 +108,19 @@ TEST_CASE("draws of the production gate follow their laws") {
         }) < 5.5);
 }
 
+TEST_CASE("masses of a few units are drawn to the unit") {
+  const PhiloxGate gate{12, 0};
+  const TokenLaw law = law_of({0, 1, 2, 0, 1});
+  constexpr int draws = 40000;
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          return gate.categorical({i, 0, Purpose::target}, law);
+        }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) { return gate.quantile(i, law); }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          return gate.weighted({i, 0, Purpose::residual}, std::vector<uint128>{0, 1, 2, 0, 1});
+        }) < 5.5);
+}
+
 TEST_CASE("weights that are all 0 are an error that names the position") {
   const PhiloxGate gate{11, 0};
   for (const std::vector<uint128>& weights : {std::vector<uint128>{}, std::vector<uint128>{0, 0}}) {
