@@ -49,6 +49,8 @@ void watch_interrupts() {
   struct sigaction inherited {};
   sigaction(SIGHUP, nullptr, &inherited);
   if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
+  // A file that may not grow is then an error of write(), which names the file and tidies up.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void check_interrupt() {

@@ -37,6 +37,7 @@ class Interrupted : public std::exception {
 };
 
 /// SIGINT, SIGTERM and SIGHUP are noted from here on; a second one ends the program at once.
+/// A file size limit (SIGXFSZ) is an error of the write from here on.
 void watch_interrupts();
 
 /// Throws Interrupted if one of them has arrived.

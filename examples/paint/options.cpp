@@ -67,6 +67,7 @@ void read_window(const std::string& text, Options& o) {
 std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threads) {
   return {
       path_flag("--output", o.output, "-o"),
+      path_flag("--prompts", o.prompts),
       integer_flag("--count", o.count, 1, 256),
       {"--seed", true, [&o](const std::string& text) { o.seed = seed_value("--seed", text); }},
       choice_flag("--decoder", o.decoder, decoder_names()),
@@ -93,6 +94,17 @@ std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threa
   };
 }
 
+/// A batch has its prompts from a file and writes one plain picture a line.
+void check_batch(const Options& options) {
+  const auto refuse = [](const char* text) { throw UsageError{std::string{"--prompts: "} + text}; };
+  if (!options.prompt.empty()) refuse("words to paint cannot be given beside it");
+  if (options.output.empty()) refuse("--output DIR is needed with it");
+  if (options.compare || options.preview || options.json || !options.trace.empty()) {
+    refuse("--compare, --preview, --json and --trace are for one sheet");
+  }
+  if (options.count != 1) refuse("--count is for one sheet; a line may be repeated");
+}
+
 }  // namespace
 
 Options parse_options(std::span<const std::string> arguments) {
@@ -108,6 +120,11 @@ Options parse_options(std::span<const std::string> arguments) {
     options.prompt += word;
   }
   if (options.help || options.list_words) return options;
+  if (!options.prompts.empty()) {
+    check_batch(options);
+    options.studio.sequences = options.batch;
+    return options;
+  }
   if (options.prompt.empty()) {
     throw UsageError{"say what to paint, for example: paint red apple (--help tells more)"};
   }
@@ -188,6 +205,8 @@ usage: paint [options] PROMPT...
   paint red apple                      writes red-apple.png
   paint --count 9 --seed 4 cat face    nine cats on one sheet, cat-face.png
   paint --preview blue car             watch it grow in the terminal
+  paint --prompts words.txt -o pictures
+                                       thousands; stop it and start it again at will
   paint --compare green heart          one token a pass beside the default, both reported
   paint --decoder ar --coupling gumbel --json sun
   paint --decoder sjd2 --coupling gumbel --json sun      the same token_digest, fewer passes
@@ -201,6 +220,11 @@ picture
   --top-k K           keep the K likeliest tokens; 0 = all (default {top_k})
   --top-p P           keep the likeliest tokens up to this share, 0.001 .. 1 (default {top_p})
   --upscale N         pixels of the PNG per pixel of the model, 1 .. 16 (default {upscale})
+
+many pictures
+  --prompts FILE      one prompt a line; paints NUMBER-WORDS.png of each into the directory
+                      --output DIR; line n is sample n - 1 of --seed, whatever was painted before;
+                      a run that was stopped goes on when the same command is given again
 
 decoding
   --decoder NAME      {decoders} (default {decoder})

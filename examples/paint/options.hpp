@@ -15,7 +15,8 @@ namespace sjd::paint {
 /// The command line of paint.
 struct Options {
   std::string prompt;
-  std::filesystem::path output;  ///< empty: the prompt's own name
+  std::filesystem::path output;   ///< empty: the prompt's own name; with prompts: a directory
+  std::filesystem::path prompts;  ///< a file of prompts, one a line; empty: the words given
   std::int64_t count = 1;
   std::uint64_t seed = 0;
   std::string decoder{default_decoder};

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "batch_job.hpp"
 #include "exit_codes.hpp"
 #include "options.hpp"
 #include "preview.hpp"
@@ -174,13 +175,18 @@ int run(const std::vector<std::string>& arguments) {
     fmt::print("{}", help_text());
     return exit_ok;
   }
-  if (!options.list_words) check_writable(options.output);
+  const bool batch = !options.prompts.empty();
+  if (!options.list_words && !batch) check_writable(options.output);
   watch_interrupts();
   const Stopwatch clock;
   Studio studio{options.studio};
   const double load_seconds = clock.seconds();
   if (options.list_words) return list_words(studio);
-  paint(options, studio);
+  if (batch) {
+    paint_batch(options, studio);
+  } else {
+    paint(options, studio);
+  }
   if (options.verbose) {
     fmt::print(stderr, "paint: {}, {} threads, {:.2f} s to load, {:.2f} s in all\n",
                studio.directory().string(), studio.threads(), load_seconds, clock.seconds());

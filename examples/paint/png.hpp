@@ -5,7 +5,10 @@
 #include <png.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -13,6 +16,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -45,10 +49,39 @@ namespace sjd::paint {
   return bytes;
 }
 
+/// Whether these bytes are a PNG from its signature to its end, every check sum right.
+[[nodiscard]] inline bool is_whole_png(std::span<const std::uint8_t> bytes) {
+  constexpr std::array<std::uint8_t, 8> signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  constexpr std::size_t around = 12;  // length, type and check sum of a chunk
+  if (bytes.size() < 8 || !std::equal(signature.begin(), signature.end(), bytes.begin())) {
+    return false;
+  }
+  for (bytes = bytes.subspan(8); bytes.size() >= around;) {
+    const std::uint64_t length = png_get_uint_32(bytes.data());
+    if (length > bytes.size() - around) return false;
+    const auto checked = bytes.subspan(4, 4 + length);
+    const auto sum = ::crc32(0, checked.data(), static_cast<::uInt>(checked.size()));
+    if (sum != png_get_uint_32(bytes.data() + 8 + length)) return false;
+    const bool last = std::memcmp(checked.data(), "IEND", 4) == 0;
+    bytes = bytes.subspan(around + length);
+    if (last) return bytes.empty();
+  }
+  return false;
+}
+
 namespace detail {
 
 [[noreturn]] inline void fail(const std::filesystem::path& path, const char* what) {
   throw Error{ErrorCode::io, path.string() + ": " + what + ": " + std::strerror(errno)};
+}
+
+/// Makes the name of `path` in its folder durable, as far as the system can say.
+inline void sync_folder(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;  // the name is there; only its durability is unknown
+  ::fsync(directory);
+  ::close(directory);
 }
 
 /// A new file beside the one that it will become; removed unless it was published.
@@ -58,7 +91,7 @@ class TemporaryFile {
     for (int attempt = 0; attempt < 16; ++attempt) {
       std::uint64_t number = 0;
       if (::getrandom(&number, sizeof number, 0) != sizeof number) fail(target_, "no random name");
-      path_ = target_.string() + "." + std::to_string(number) + ".tmp";
+      path_ = target_.string() + "." + std::to_string(number) + std::string{suffix};
       descriptor_ =
           ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
       if (descriptor_ >= 0 || errno != EEXIST) break;
@@ -70,6 +103,17 @@ class TemporaryFile {
   ~TemporaryFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
     if (!published_) ::unlink(path_.c_str());
+  }
+
+  /// The target of the temporary file of this name; empty if it is not the name of one.
+  [[nodiscard]] static std::string target_of(std::string_view name) {
+    if (!name.ends_with(suffix)) return {};
+    name.remove_suffix(suffix.size());
+    const std::size_t dot = name.rfind('.');
+    const bool numbered = dot < name.size() - 1 &&
+                          name.find_first_not_of("0123456789", dot + 1) == std::string_view::npos;
+    return dot != std::string_view::npos && numbered ? std::string{name.substr(0, dot)}
+                                                     : std::string{};
   }
 
   void write(std::span<const std::uint8_t> bytes) {
@@ -87,15 +131,12 @@ class TemporaryFile {
     if (::close(std::exchange(descriptor_, -1)) != 0) fail(target_, "cannot close");
     if (std::rename(path_.c_str(), target_.c_str()) != 0) fail(target_, "cannot replace");
     published_ = true;
-    const std::filesystem::path folder =
-        target_.has_parent_path() ? target_.parent_path() : std::filesystem::path{"."};
-    const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) return;  // the file is there; only the durability of its name is unknown
-    ::fsync(directory);
-    ::close(directory);
+    sync_folder(target_);
   }
 
  private:
+  static constexpr std::string_view suffix = ".tmp";
+
   std::filesystem::path target_;
   std::string path_;
   int descriptor_ = -1;

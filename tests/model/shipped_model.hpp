@@ -21,10 +21,11 @@ inline std::filesystem::path model_directory() {
   return SJD_MODEL_DIR;
 }
 
-inline sjd::hosts::LlamaHost load_shipped(const std::string& weights, std::int64_t sequences,
-                                          int threads) {
-  return sjd::hosts::LlamaHost::load(model_directory(), weights,
-                                     {.max_sequences = sequences, .threads = threads});
+/// The fine-tuned weights with their corrector head.
+inline sjd::hosts::LlamaHost load_with_head(std::int64_t sequences, int threads = 2) {
+  return sjd::hosts::LlamaHost::load(
+      model_directory(), "sjd2.safetensors",
+      {.max_sequences = sequences, .threads = threads, .corrector = "corrector.safetensors"});
 }
 
 /// The schedule that the shipped checkpoint was trained with, at `levels` levels.

@@ -15,12 +15,6 @@ using Request = sjd::GenerationRequest<LlamaHost::Prompt>;
 
 constexpr std::int64_t prompt_count = 16;
 
-LlamaHost load_with_head(std::int64_t sequences) {
-  return LlamaHost::load(
-      tests::model_directory(), "sjd2.safetensors",
-      {.max_sequences = sequences, .threads = 2, .corrector = "corrector.safetensors"});
-}
-
 std::vector<Request> held_out_requests() {
   const std::vector<LlamaHost::Prompt> prompts = tests::held_out_prompts(prompt_count);
   std::vector<Request> requests;
@@ -64,12 +58,12 @@ std::int64_t passes(LlamaHost& host, std::int64_t depth) {
 }  // namespace
 
 TEST_CASE("GumbelEquality with the shipped corrector draws AR's tokens") {
-  LlamaHost host = load_with_head(4);
+  LlamaHost host = tests::load_with_head(4);
   require_ar_tokens(host, sjd::FixedWindow{.tokens = 32}, sjd::NoNoise{});
   require_ar_tokens(host, sjd::FixedWindow{.tokens = 48}, tests::shipped_schedule(1));
 }
 
 TEST_CASE("the shipped corrector saves a third of the passes or more") {
-  LlamaHost host = load_with_head(8);
+  LlamaHost host = tests::load_with_head(8);
   CHECK(3 * passes(host, 32) < 2 * passes(host, 0));
 }

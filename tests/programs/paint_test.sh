@@ -23,7 +23,8 @@ says out.txt "lossless"
 
 # Help teaches without a model.
 SJD_MODEL=/nowhere expect 0 paint --help
-for word in --output --count --seed --decoder --coupling --window --costs --levels --guidance \
+for word in --output --prompts --count --seed --decoder --coupling --window --costs --levels \
+  --guidance \
   --temperature --top-k --top-p --compare --threads --model --json --preview --trace --verbose \
   "exit codes" "paint red apple"; do
   says out.txt "$word"

@@ -174,6 +174,9 @@ TEST_CASE("laws of every kind answer alike") {
   CHECK(TokenLaw{}.size() == 0);
   CHECK(TokenLaw{}.mass(0) == 0);
   CHECK(law_of({2, 7, 7}).mode() == 1);
+  TokenLaw cleared = law_of({1, 2});
+  cleared.clear();
+  CHECK(cleared == TokenLaw{});
 }
 
 }  // namespace sjd::test

@@ -59,6 +59,32 @@ TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
         Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("a draw is the block of its counter, the first word on top") {
+  const PhiloxGate gate{21, 5};
+  const std::uint64_t key = mix_key(21, 5);
+  const auto words = [&](std::uint32_t position, Purpose purpose, std::uint32_t lane) {
+    return philox4x32({position, 3, lane, static_cast<std::uint32_t>(purpose)},
+                      {static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32)});
+  };
+  std::vector<float> values(10);
+  for (std::uint32_t position = 0; position < 2000; ++position) {
+    uint128 expected = 0;
+    for (const std::uint32_t w : words(position, Purpose::accept, 7))
+      expected = (expected << 32) | w;
+    REQUIRE(gate.bits({position, 3, Purpose::accept}, 7) == expected);
+    gate.gaussian({position, 3, Purpose::noise}, values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto lane = static_cast<std::uint32_t>(i / 4);
+      const std::uint32_t w = words(position, Purpose::noise, lane)[i % 4];
+      const double uniform = (static_cast<double>(w >> 9) + 0.5) / (1 << 23);
+      REQUIRE(values[i] == normal_quantile(static_cast<float>(uniform)));
+    }
+    const uint128 shared = gate.bits({position, 0, Purpose::shared});
+    const TokenLaw flat = TokenLaw::uniform(1 << 20);
+    REQUIRE(gate.quantile(position, flat) == static_cast<TokenId>(scale_to(shared, 1 << 20)));
+  }
+}
+
 TEST_CASE("scale_to is the high half of the product") {
   const PhiloxGate gate{1, 2};
   for (std::int64_t i = 0; i < 20000; ++i) {
@@ -108,6 +134,19 @@ TEST_CASE("draws of the production gate follow their laws") {
         }) < 5.5);
 }
 
+TEST_CASE("masses of a few units are drawn to the unit") {
+  const PhiloxGate gate{12, 0};
+  const TokenLaw law = law_of({0, 1, 2, 0, 1});
+  constexpr int draws = 40000;
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          return gate.categorical({i, 0, Purpose::target}, law);
+        }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) { return gate.quantile(i, law); }) < 5.5);
+  CHECK(worst_deviation(law, draws, [&](int i) {
+          return gate.weighted({i, 0, Purpose::residual}, std::vector<uint128>{0, 1, 2, 0, 1});
+        }) < 5.5);
+}
+
 TEST_CASE("weights that are all 0 are an error that names the position") {
   const PhiloxGate gate{11, 0};
   for (const std::vector<uint128>& weights : {std::vector<uint128>{}, std::vector<uint128>{0, 0}}) {
@@ -131,6 +170,7 @@ TEST_CASE("shared noise does not depend on the iteration, Gumbel noise not on th
     masses[static_cast<std::size_t>((winner + 1) % 8)] = 0;
     CHECK(gate.gumbel(position, law_of(masses)) == winner);
     CHECK(gate.gumbel(position, TokenLaw::point(3)) == 3);
+    CHECK(gate.gumbel(position, law_of({0, 0, 6})) == 2);
     CHECK(gate.quantile(position, TokenLaw::point(3)) == 3);
   }
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "sjd/cpu/law_builder.hpp"
+#include "sjd/cpu/rows.hpp"
 #include "support/catch.hpp"
 #include "support/table_law.hpp"
 
@@ -121,6 +122,35 @@ TEST_CASE("the largest logit always has the largest mass, at any temperature") {
   }
 }
 
+TEST_CASE("top-k of one is the likeliest token, the lowest id on a tie") {
+  const TokenLaw law = build({1, 3, 3, 2}, {.top_k = 1});
+  CHECK(law.size() == 1);
+  CHECK(law.token(0) == 1);
+}
+
+TEST_CASE("top-p counts to the unit") {
+  constexpr double one = 2147483648.0;  // the mass of the largest logit
+  int found = 0;
+  for (int i = 0; i < 4096; ++i) {
+    const float logit = -1.0F - static_cast<float>(i) * 1.0e-4F;
+    const double total = one + static_cast<double>(mass_of(logit));
+    const auto share = static_cast<float>(one / total);
+    const double beyond = static_cast<double>(share) * total - one;
+    if (beyond <= 0.0 || beyond > 1.0) continue;
+    found += 1;
+    CHECK(build({0.0F, logit}, {.top_p = share}).size() == 2);
+  }
+  CHECK(found > 0);
+}
+
+TEST_CASE("a forced position has a point law, of token 0 too") {
+  const std::vector<float> logits{1, 2, 3};
+  cpu::RowPipeline pipeline;
+  TokenLaw law;
+  pipeline.law({logits.data(), 1, 3}, {}, RowEndGrammar{.columns = 1, .row_end = 0}, {}, 0, 1, law);
+  CHECK(law == TokenLaw::point(0));
+}
+
 TEST_CASE("bad logits are refused") {
   CHECK_THROWS_AS(build({0, NAN}), Error);
   CHECK_THROWS_AS(build({0, infinity}), Error);
@@ -137,6 +167,7 @@ TEST_CASE("options outside their range are refused") {
   CHECK_THROWS_AS((SamplingOptions{.top_k = -1}.validate()), Error);
   CHECK_THROWS_AS((SamplingOptions{.top_p = 0}.validate()), Error);
   CHECK_THROWS_AS((SamplingOptions{.top_p = 1.5F}.validate()), Error);
+  CHECK_THROWS_AS((SamplingOptions{.top_p = 1.001F}.validate()), Error);
   CHECK_THROWS_AS((SamplingOptions{.top_p = NAN}.validate()), Error);
   CHECK_NOTHROW((SamplingOptions{.temperature = 0, .top_k = 3, .top_p = 0.5F}.validate()));
 }
