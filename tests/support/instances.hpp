@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "sjd/denoiser.hpp"
 #include "support/catch.hpp"
 #include "support/enumerate.hpp"
+#include "support/layer_line.hpp"
 
 namespace sjd::test {
 
@@ -72,8 +72,9 @@ struct Tally {
   }
 
   void print() const {
-    std::printf("L2 %-44s %4lld instances %9lld paths, worst TV %.1Le\n", name.c_str(),
-                static_cast<long long>(instances), static_cast<long long>(paths), worst);
+    print_layer("L2", name,
+                std::to_string(instances) + " instances, " + std::to_string(paths) + " paths",
+                "TV " + number_text(worst, 1, 'e'));
   }
 };
 
