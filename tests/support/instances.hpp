@@ -62,13 +62,16 @@ struct Tally {
   std::int64_t paths = 0;
   long double worst = 0.0L;
 
-  void add(const Enumerated& found, const Joint& expected) {
+  /// Returns the distance of the two laws.
+  long double add(const Enumerated& found, const Joint& expected) {
     long double mass = 0.0L;
     for (const auto& [tokens, p] : found.joint) mass += p;
     CHECK(std::fabs(mass - 1.0L) < 1e-12L);
     instances += 1;
     paths += found.paths;
-    worst = std::max(worst, total_variation(found.joint, expected));
+    const long double distance = total_variation(found.joint, expected);
+    worst = std::max(worst, distance);
+    return distance;
   }
 
   void print() const {
