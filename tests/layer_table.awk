@@ -35,10 +35,11 @@ function counts_of(group,    parts, n, i, text) {
 
 BEGIN { FS = " [|] " }
 
-/^L[0-9] [|] / && $2 ~ /^all / { next }
+/^L[0-9] [|] / && $2 ~ /^(all |ledger: )/ { next }
 
 /^L[0-9] [|] / {
-  kind = $2 ~ /^control/ ? "controls" : $2 ~ /^lossy/ ? "lossy" : "exact"
+  kind = $2 ~ /^control/ ? "controls" : $2 ~ /^lossy/ ? "lossy" : \
+         $2 ~ /^ledger/ ? "ledger" : "exact"
   group = $1 SUBSEP kind
   if (!(group in lines)) order[++groups] = group
   lines[group] += 1
@@ -58,7 +59,8 @@ END {
   for (k = 1; k <= groups; ++k) {
     split(order[k], part, SUBSEP)
     what = part[2] == "controls" ? "wrong rules, all caught" \
-         : part[2] == "lossy" ? "lossy policies, measured" : "lossless"
+         : part[2] == "lossy" ? "lossy policies, measured" \
+         : part[2] == "ledger" ? "ledger of this core" : "lossless"
     add_row(part[1], what " (" lines[order[k]] ")", counts_of(order[k]),
             (part[2] == "controls" ? "weakest " : "") shown[order[k]])
   }
