@@ -12,7 +12,7 @@ function add_row(layer, what, how_many, worst) {
 
 function number_in(text) {
   if (text ~ /inf/) return text ~ /-inf/ ? -1e308 : 1e308
-  return match(text, /[-+]?[0-9][0-9.]*(e[-+][0-9]+)?/) ? substr(text, RSTART, RLENGTH) + 0 : 0
+  return match(text, /[-+]?[0-9][0-9.]*(e[-+][0-9]+)?/) ? substr(text, RSTART, RLENGTH) + 0 : ""
 }
 
 function add_counts(group, how_many,    parts, n, i, unit) {
@@ -45,7 +45,8 @@ BEGIN { FS = " [|] " }
   lines[group] += 1
   add_counts(group, $3)
   value = number_in($4)
-  if (lines[group] == 1 || (kind == "controls" ? value < extreme[group] : value > extreme[group])) {
+  if (value != "" && (!(group in extreme) ||
+      (kind == "controls" ? value < extreme[group] : value > extreme[group]))) {
     extreme[group] = value
     shown[group] = $4
   }
@@ -58,7 +59,7 @@ END {
   add_row("layer", "what", "how many", "worst")
   for (k = 1; k <= groups; ++k) {
     split(order[k], part, SUBSEP)
-    what = part[2] == "controls" ? "wrong rules, all caught" \
+    what = part[2] == "controls" ? "wrong rules, to be caught" \
          : part[2] == "lossy" ? "lossy policies, measured" \
          : part[2] == "ledger" ? "ledger of this core" : "lossless"
     add_row(part[1], what " (" lines[order[k]] ")", counts_of(order[k]),

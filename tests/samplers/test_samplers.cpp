@@ -63,7 +63,9 @@ struct Outcome {
     print_layer("L5", what,
                 std::to_string(laws) + " laws, " + std::to_string(draws) + " draws, " +
                     std::to_string(outside) + " outside the support",
-                std::isinf(log_e) ? "one token each" : "log E " + number_text(log_e, 4));
+                outside > 0         ? "outside the support"
+                : std::isinf(log_e) ? "one token each"
+                                    : "log E " + number_text(log_e, 4));
   }
   [[nodiscard]] bool good() const { return outside == 0 && log_e < EProcess::decisive; }
 };
