@@ -14,12 +14,15 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   endif()
 endif()
 
-# An executable of Catch2 cases; every case is one ctest test.
+# An executable of Catch2 cases; every case is one ctest test, ended after sjd_test_timeout seconds.
 function(sjd_add_catch_tests name)
+  if(NOT DEFINED sjd_test_timeout)
+    set(sjd_test_timeout 600)
+  endif()
   sjd_add_program(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE sjd_catch_main)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
-  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 600)
+  catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT ${sjd_test_timeout})
 endfunction()
 
 # Files that must not compile, and whose first error line must hold the text they name.

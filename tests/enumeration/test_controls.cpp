@@ -40,6 +40,7 @@ TEST_CASE("wrong criteria are caught", "[enumeration][control]") {
   check_caught("target instead of residual", 3500, NoNoise{}, FreshRedraw{}, TargetRedraw{});
   check_caught("target instead of residual, SJD2", 3600, two_levels(), TargetRedraw{});
   check_caught("accept all", 3700, NoNoise{}, FreshRedraw{}, AcceptAll{});
+  check_caught("ratio x 1.02", 3750, NoNoise{}, FreshRedraw{}, GenerousRatio{});
 }
 
 TEST_CASE("cutting a commit to the batch minimum is caught", "[enumeration][control]") {
@@ -49,7 +50,7 @@ TEST_CASE("cutting a commit to the batch minimum is caught", "[enumeration][cont
       if (instance.guided || instance.top_k > 0) continue;
       TableHost host{{.vocab = instance.vocab, .seed = instance.seed}};
       Enumeration all;
-      BatchMinimumSjd decoder{host, all, instance.window, cut};
+      BatchMinimumSjd decoder{host, EnumeratingRandom{&all}, instance.window, cut};
       const auto request = request_of(instance);
       tally.add(enumerate_decoder(decoder, all, request),
                 autoregressive_joint(host.law(), request));

@@ -1,52 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A corrector that looks left only changes no law, however bad it is; one that looks anywhere else
 // is seen.
-#include <limits>
-
 #include "sjd/methods.hpp"
 #include "support/instances.hpp"
+#include "support/table_corrector.hpp"
 #include "support/wrong_rules.hpp"
 
 namespace sjd::test {
 namespace {
-
-/// An arbitrary function of everything that a corrector may see.
-struct TableCorrector {
-  using role = role::corrector;
-  static constexpr bool reads_hidden = false;
-
-  std::int64_t depth = 8;
-  float spread = 2.0F;          ///< corrections lie in [-spread, spread]
-  bool one_token_only = false;  ///< takes every token but one away
-  std::uint64_t salt = 1;
-
-  template <class Model>
-  [[nodiscard]] bool correct(Model&, const CorrectionContext& context,
-                             std::span<float> logits) const {
-    const std::uint64_t seen = digest(context);
-    if (seen % 5 == 0) return false;
-    change(seen, logits);
-    return true;
-  }
-
-  [[nodiscard]] std::uint64_t digest(const CorrectionContext& context) const {
-    std::uint64_t h = mix(salt ^ static_cast<std::uint64_t>(context.distance()));
-    for (std::int64_t offset = 1; offset <= context.position() + 1; ++offset) {
-      h = mix(h ^ static_cast<std::uint64_t>(context.now(offset) + 2));
-      h = mix(h ^ static_cast<std::uint64_t>(context.before(offset) + 9));
-    }
-    return h;
-  }
-
-  void change(std::uint64_t seen, std::span<float> logits) const {
-    const std::size_t favourite = mix(seen) % logits.size();
-    for (std::size_t v = 0; v < logits.size(); ++v) {
-      const float unit = static_cast<float>(mix(seen ^ (v + 31)) % 4096) / 2048.0F - 1.0F;
-      logits[v] += unit * spread;
-      if (one_token_only && v != favourite) logits[v] = -std::numeric_limits<float>::infinity();
-    }
-  }
-};
 
 /// Looks at a token that the last pass was fed at or behind the draft's own position.
 struct PeekingCorrector {

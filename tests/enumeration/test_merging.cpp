@@ -2,12 +2,8 @@
 // The enumeration itself: merging equal points gives the law of running every path to its end, and
 // the law of the default composition holds for the policies of the examples.
 #include "sjd/methods.hpp"
+#include "support/example_policies.hpp"
 #include "support/instances.hpp"
-
-// The policies that readers are shown are the policies under test.
-#define main own_policy_main
-#include "../../examples/02_own_policy.cpp"
-#undef main
 
 namespace sjd::test {
 namespace {
@@ -42,7 +38,7 @@ void check_merging(const std::string& name, const Instance& instance, Policies..
   INFO(name);
   CHECK(total_variation(merged.joint, whole.joint) < 1e-15L);
   CHECK(whole.paths > 20);
-  Tally tally{"whole paths: " + name};
+  Tally tally{(Decoder::is_lossless ? "whole paths: " : "lossy: whole paths, ") + name};
   tally.add(whole, autoregressive_joint(host.law(), request));
   tally.print();
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <type_traits>
@@ -13,6 +12,7 @@
 #include "sjd/denoiser.hpp"
 #include "support/catch.hpp"
 #include "support/enumerate.hpp"
+#include "support/layer_line.hpp"
 
 namespace sjd::test {
 
@@ -63,18 +63,22 @@ struct Tally {
   std::int64_t paths = 0;
   long double worst = 0.0L;
 
-  void add(const Enumerated& found, const Joint& expected) {
+  /// Returns the distance of the two laws.
+  long double add(const Enumerated& found, const Joint& expected) {
     long double mass = 0.0L;
     for (const auto& [tokens, p] : found.joint) mass += p;
     CHECK(std::fabs(mass - 1.0L) < 1e-12L);
     instances += 1;
     paths += found.paths;
-    worst = std::max(worst, total_variation(found.joint, expected));
+    const long double distance = total_variation(found.joint, expected);
+    worst = std::max(worst, distance);
+    return distance;
   }
 
   void print() const {
-    std::printf("L2 %-44s %4lld instances %9lld paths, worst TV %.1Le\n", name.c_str(),
-                static_cast<long long>(instances), static_cast<long long>(paths), worst);
+    print_layer("L2", name,
+                std::to_string(instances) + " instances, " + std::to_string(paths) + " paths",
+                "TV " + number_text(worst, 1, 'e'));
   }
 };
 

@@ -43,13 +43,16 @@ struct ConfidentKeep {
   }
 };
 
-/// Draws from the target instead of from the residual after a rejection.
-struct TargetRedraw : detail::RatioTest {
+/// What the wrong criteria below have in common: the gate is on, and they own up to being wrong.
+struct WrongRatioTest : detail::RatioTest {
   using role = role::acceptance;
   static constexpr bool is_lossless = false;
   static constexpr bool clean_prefix_only = true;
   static constexpr bool needs_true_law = true;
+};
 
+/// Draws from the target instead of from the residual after a rejection.
+struct TargetRedraw : WrongRatioTest {
   template <RandomGate Gate>
   [[nodiscard]] TokenId recover(Gate& gate, DrawKey key, const Slot&,
                                 const TokenLaw& target) const {
@@ -58,12 +61,7 @@ struct TargetRedraw : detail::RatioTest {
 };
 
 /// Accepts every draft.
-struct AcceptAll : detail::RatioTest {
-  using role = role::acceptance;
-  static constexpr bool is_lossless = false;
-  static constexpr bool clean_prefix_only = true;
-  static constexpr bool needs_true_law = true;
-
+struct AcceptAll : WrongRatioTest {
   template <RandomGate Gate>
   [[nodiscard]] bool accept(Gate&, DrawKey, const Slot&, const TokenLaw&) const {
     return true;
@@ -87,36 +85,67 @@ struct PeekingWindow {
   [[nodiscard]] std::int64_t capacity() const { return widest; }
 };
 
+/// Accepts with probability min(1, 1.02 p/q).
+struct GenerousRatio : WrongRatioTest {
+  template <RandomGate Gate>
+  [[nodiscard]] bool accept(Gate& gate, DrawKey key, const Slot& slot,
+                            const TokenLaw& target) const {
+    const MassRatio ratio = mass_ratio(target, slot.law, slot.token);
+    if (ratio.target == 0) return false;
+    key.purpose = Purpose::accept;
+    return gate.bernoulli(key, 51 * ratio.target, 50 * ratio.draft);
+  }
+};
+
+/// Tests the draft with the uniform that drew it: SJD with fresh drafts whose acceptance reuses the
+/// counter of the redraw.
+struct ReusedUniform : WrongRatioTest {
+  template <RandomGate Gate>
+  [[nodiscard]] bool accept(Gate& gate, DrawKey key, const Slot& slot,
+                            const TokenLaw& target) const {
+    const MassRatio ratio = mass_ratio(target, slot.law, slot.token);
+    key.iteration -= 1;
+    key.purpose = Purpose::refresh;
+    return ratio.target > 0 && gate.bernoulli(key, ratio.target, ratio.draft);
+  }
+};
+
 /// SJD with fresh drafts in which a mate of the batch may cut the commit short: what was accepted
 /// beyond the cut keeps its old law and is tested again. With `cut` off it is plain SJD.
 ///
 /// Has just what enumerate_decoder asks for. The mate commits 1 token or as many as it can, with
 /// equal probability.
+template <class Random>
 class BatchMinimumSjd {
  public:
-  BatchMinimumSjd(TableHost& host, Enumeration& all, std::int64_t window, bool cut)
-      : host_{&host}, all_{&all}, window_{window}, cut_{cut} {}
+  BatchMinimumSjd(TableHost& host, Random random, std::int64_t window, bool cut)
+      : host_{&host}, random_{random}, window_{window}, cut_{cut} {}
 
   [[nodiscard]] TableHost& model() { return *host_; }
 
   DecoderState start(std::int32_t sequence, const GenerationRequest<TablePrompt>& request) {
     DecoderState state;
     state.total = request.tokens;
+    state.seed = request.seed;
+    state.sample = request.sample;
     logits_.resize(static_cast<std::size_t>(host_->vocab_size()));
     host_->prefill(sequence, request.prompt, {logits_.data(), 1, host_->vocab_size()});
-    EnumeratingGate gate{*all_};
+    auto gate = random_.gate(state.seed, state.sample);
     state.tokens.push_back(gate.categorical({}, law_of_row(0)));
-    fill(state);
+    fill(gate, state);
     return state;
   }
 
   void step(std::span<DecoderState> states) {
     DecoderState& state = states.front();
-    EnumeratingGate gate{*all_};
+    auto gate = random_.gate(state.seed, state.sample);
     const std::vector<TokenLaw> laws = run_pass(state);
-    cpu::Verdict verdict = cpu::verify(SpeculativeAcceptance{}, gate, state, 1, laws);
+    state.iteration += 1;
+    cpu::Verdict verdict = cpu::verify(SpeculativeAcceptance{}, gate, state, state.iteration, laws);
     const std::int64_t accepted = verdict.accepted;
-    if (cut_ && accepted > 0 && gate.bernoulli({}, 1, 2)) {
+    const Position first = state.committed();
+    // Nothing here draws noise, so that its purpose is free for the coin of the mate.
+    if (cut_ && accepted > 0 && gate.bernoulli({first, state.iteration, Purpose::noise}, 1, 2)) {
       verdict.accepted = 1;
       verdict.token = -1;
     }
@@ -128,12 +157,13 @@ class BatchMinimumSjd {
     // Drafts accepted beyond the cut keep token and law; everything behind them is redrawn.
     const auto redrawn = std::max(taken, static_cast<std::size_t>(accepted));
     for (std::size_t i = redrawn; i < state.window.size(); ++i) {
-      FreshRedraw{}.refresh(gate, {}, state.window[i], laws[i]);
+      const DrawKey key{first + static_cast<Position>(i), state.iteration};
+      FreshRedraw{}.refresh(gate, key, state.window[i], laws[i]);
     }
     state.window.erase(
         state.window.begin(),
         state.window.begin() + static_cast<std::ptrdiff_t>(std::min(taken, state.window.size())));
-    fill(state);
+    fill(gate, state);
   }
 
  private:
@@ -163,18 +193,21 @@ class BatchMinimumSjd {
     return laws;
   }
 
-  void fill(DecoderState& state) {
+  template <RandomGate Gate>
+  void fill(Gate& gate, DecoderState& state) {
     const std::int64_t slots = std::min(window_, state.total - state.committed()) - 1;
     while (static_cast<std::int64_t>(state.window.size()) < slots) {
+      const auto behind = static_cast<Position>(state.window.size());
       Slot slot;
       slot.law = TokenLaw::uniform(host_->vocab_size());
-      slot.token = EnumeratingGate{*all_}.categorical({}, slot.law);
+      slot.token =
+          gate.categorical({state.committed() + behind, state.iteration, Purpose::entry}, slot.law);
       state.window.push_back(slot);
     }
   }
 
   TableHost* host_;
-  Enumeration* all_;
+  Random random_;
   std::int64_t window_;
   bool cut_;
   std::vector<float> logits_;

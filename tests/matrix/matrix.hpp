@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "support/any_policy.hpp"
+#include "support/compositions.hpp"
+#include "support/example_policies.hpp"
+#include "support/instances.hpp"
+#include "support/table_corrector.hpp"
+
+/// The matrix of all compositions that differ in a policy, times all small instances.
+namespace sjd::test {
+
+/// Axes of the matrix. A criterion, noise or none, a corrector or none span one block of it each;
+/// what only noise or only a window without noise looks at has one value in the other blocks.
+enum Axis : std::size_t {
+  refinement,      ///< FreshRedraw, MaximalCoupling, QuantileCoupling, ModeRefinement
+  initialization,  ///< UniformTokens, RepeatLeft
+  levels,          ///< 1, 2, 3
+  descent,         ///< by age, by deadline
+  noise_feed,      ///< RawNoise, PosteriorMean
+  normalization,   ///< PerChannel, PerToken, none
+  window_kind,     ///< FixedWindow, GrowingWindow
+  correction,      ///< all drafts, one, all but one token taken away
+  vocab,           ///< 2, 3, 4
+  length,          ///< 1 .. 5
+  window,          ///< 1 .. 4
+  top_k,           ///< off, 1, 2
+  guided,          ///< off, on
+  table,           ///< seeds of the table law
+  axes,
+};
+
+using MatrixPoint = std::array<std::uint64_t, axes>;
+
+/// Values of each axis in a block.
+inline MatrixPoint axis_sizes(bool noisy, bool corrected) {
+  return {4,
+          noisy ? 1U : 2U,
+          noisy ? 3U : 1U,
+          noisy ? 2U : 1U,
+          noisy ? 2U : 1U,
+          noisy ? 3U : 1U,
+          2,
+          corrected ? 3U : 1U,
+          3,
+          5,
+          4,
+          3,
+          2,
+          20};
+}
+
+inline std::uint64_t points_of(const MatrixPoint& sizes) {
+  std::uint64_t points = 1;
+  for (const std::uint64_t size : sizes) points *= size;
+  return points;
+}
+
+inline MatrixPoint point_at(std::uint64_t index, const MatrixPoint& sizes) {
+  MatrixPoint point{};
+  for (std::size_t axis = 0; axis < axes; ++axis) {
+    point[axis] = index % sizes[axis];
+    index /= sizes[axis];
+  }
+  return point;
+}
+
+inline std::string text_of(const MatrixPoint& point) {
+  std::string text;
+  for (const std::uint64_t value : point) text += std::to_string(value) + " ";
+  return text;
+}
+
+inline Instance instance_of(const MatrixPoint& point) {
+  return {.vocab = static_cast<std::int64_t>(point[vocab] + 2),
+          .length = static_cast<std::int64_t>(point[length] + 1),
+          .window = static_cast<std::int64_t>(point[window] + 1),
+          .top_k = static_cast<std::int64_t>(point[top_k]),
+          .guided = point[guided] == 1,
+          .seed = 900 + point[table]};
+}
+
+inline KarrasSchedule schedule_of(const MatrixPoint& point) {
+  KarrasSchedule schedule =
+      table_schedule(static_cast<std::int32_t>(point[levels] + 1),
+                     point[descent] == 0 ? LevelDescent::by_age : LevelDescent::by_deadline);
+  schedule.tokens_per_level = 1;
+  return schedule;
+}
+
+/// The policies of a point but for the criterion.
+template <bool noisy, bool corrected>
+auto policies_of(const MatrixPoint& point, Enumeration& all) {
+  using Window = AnyWindow<FixedWindow, GrowingWindow>;
+  using Refinement = AnyRefinement<FreshRedraw, MaximalCoupling, QuantileCoupling, ModeRefinement>;
+  const std::int64_t rows = instance_of(point).window;
+  Window window_policy{FixedWindow{.tokens = rows}};
+  if (point[window_kind] == 1) {
+    window_policy.chosen = GrowingWindow{.smallest = 1, .largest = rows, .tokens_per_row = 1};
+  }
+  const auto common =
+      std::tuple{window_policy, EnumeratingRandom{&all},
+                 Refinement{alternative<decltype(Refinement::chosen)>(point[refinement])}};
+  const auto entry = [&] {
+    if constexpr (noisy) {
+      using Feed = AnyNoiseFeed<RawNoise, PosteriorMean>;
+      using Normal =
+          AnyNormalization<PerChannelNormalization, PerTokenNormalization, NoNormalization>;
+      return std::tuple{schedule_of(point),
+                        Feed{alternative<decltype(Feed::chosen)>(point[noise_feed])},
+                        Normal{alternative<decltype(Normal::chosen)>(point[normalization])}};
+    } else {
+      using Entry = AnyInitialization<UniformTokens, RepeatLeft>;
+      return std::tuple{NoNoise{},
+                        Entry{alternative<decltype(Entry::chosen)>(point[initialization])}};
+    }
+  };
+  const auto correctors = [&] {
+    if constexpr (corrected) {
+      return std::tuple{TableCorrector{.depth = point[correction] == 1 ? 1 : 8,
+                                       .spread = 3.0F,
+                                       .one_token_only = point[correction] == 2}};
+    } else {
+      return std::tuple{};
+    }
+  };
+  return std::tuple_cat(common, entry(), correctors());
+}
+
+/// Enumerates one point under a criterion and returns its distance from AR.
+template <class Acceptance, bool noisy, bool corrected>
+long double enumerate_point(const MatrixPoint& point, Tally& tally) {
+  constexpr bool greedy = std::is_same_v<Acceptance, GreedyEquality>;
+  const Instance instance = instance_of(point);
+  // Rows of one channel have no variance, so that a normalisation by row needs two.
+  const bool by_row = noisy && point[normalization] == 1;
+  TableHost host{{.vocab = instance.vocab,
+                  .dim = by_row ? 2 : 1,
+                  .seed = instance.seed,
+                  .posterior_mean = false,
+                  .per_channel = false}};
+  Enumeration all;
+  return std::apply(
+      [&](const auto&... policy) {
+        SpeculativeJacobiDenoiser decoder{host, Acceptance{}, policy...};
+        static_assert(decltype(decoder)::is_lossless == Acceptance::is_lossless);
+        const auto request = request_of(instance);
+        return tally.add(enumerate_decoder(decoder, all, request),
+                         autoregressive_joint(host.law(), request, greedy));
+      },
+      policies_of<noisy, corrected>(point, all));
+}
+
+}  // namespace sjd::test
