@@ -137,12 +137,16 @@ std::string picture_name(std::int64_t line, std::string_view prompt) {
 std::string manifest_of(const Options& options, const Composition& composition,
                         const Studio& studio, std::uint64_t prompts_digest) {
   // A member that Plan gains must be named here, and written below if it decides a token.
-  const auto& [window, levels, descent, tokens_per_level] = options.plan;
+  const auto& [window, by_cost, levels, descent, tokens_per_level, depth] = options.plan;
   std::string text = fmt::format("sjd-paint-batch 1\nprogram {}\nlibpng {}\nzlib {}\n", SJD_VERSION,
                                  png_get_libpng_ver(nullptr), zlibVersion());
   text += fmt::format("prompts {:016x}\nseed {}\ndecoder {}\n", prompts_digest, options.seed,
                       composition.name);
-  if (composition.uses_window) text += fmt::format("window {}\n", window);
+  if (composition.uses_window) {
+    text += by_cost ? fmt::format("window by {}\n", by_cost->fingerprint())
+                    : fmt::format("window {}\n", window);
+  }
+  if (composition.uses_corrector) text += fmt::format("depth {}\n", depth);
   if (composition.uses_noise) {
     text += fmt::format("levels {}\ndescent {}\ntokens_per_level {}\n", levels,
                         static_cast<int>(descent), tokens_per_level);
@@ -159,8 +163,9 @@ std::string manifest_of(const Options& options, const Composition& composition,
   return text;
 }
 
-void paint_batch(const Options& options, Studio& studio) {
-  const Composition& composition = check_against_model(options, studio);
+void paint_batch(const Options& given, Studio& studio) {
+  const Composition& composition = check_against_model(given, studio);
+  const Options options = with_window_plan(given, composition, studio);
   const PromptFile file = read_prompts(options.prompts);
   std::vector<Item> items = read_items(file, studio);
   const std::size_t count = items.size();

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "sjd/core/sampling.hpp"
+#include "sjd/cpu/law_builder.hpp"
 #include "support/scripted_gate.hpp"
 #include "support/table_law.hpp"
 
@@ -58,7 +58,7 @@ inline std::vector<LawPair> random_pairs(std::uint64_t seed, std::size_t vocab, 
 /// the target's.
 inline std::vector<LawPair> filtered_pairs(std::uint64_t seed, std::size_t vocab, int count) {
   std::vector<LawPair> pairs;
-  LawBuilder builder;
+  cpu::LawBuilder builder;
   std::vector<float> logits(vocab);
   const auto build = [&](std::uint64_t base, std::uint64_t change, float amount,
                          const SamplingOptions& options) {

@@ -133,13 +133,19 @@ class CostAwareWindow {
   /// All numbers that it was given, for saved states.
   [[nodiscard]] std::string fingerprint() const {
     std::string text = "costs";
+    const auto add = [&](char mark, const std::string& number) {
+      text += mark;
+      text += number;
+    };
     for (const CostPoint& point : given_.costs) {
-      text += " " + detail::number_text(point.rows) + ":" + detail::number_text(point.cost);
+      add(' ', detail::number_text(point.rows));
+      add(':', detail::number_text(point.cost));
     }
     text += ", survival";
-    for (const double s : given_.survival) text += " " + detail::number_text(s);
-    return text + ", " + detail::number_text(given_.warm_up) + ", " +
-           detail::number_text(given_.most_loss);
+    for (const double s : given_.survival) add(' ', detail::number_text(s));
+    add(',', detail::number_text(given_.warm_up));
+    add(',', detail::number_text(given_.most_loss));
+    return text;
   }
 
   friend bool operator==(const CostAwareWindow& a, const CostAwareWindow& b) {
