@@ -54,9 +54,9 @@ struct AnyNoiseFeed {
   static constexpr bool posterior_mean = false;
   std::variant<P...> chosen;
 
-  void feed(const EmbeddingSpace& space, NoiseCoefficients noise, std::span<const float> z,
-            std::span<float> weights, std::span<float> fed) const {
-    std::visit([&](const auto& p) { p.feed(space, noise, z, weights, fed); }, chosen);
+  void feed(const EmbeddingSpace& space, std::span<const NoisyRow> rows,
+            std::vector<float>& scratch, MatrixView<float> fed) const {
+    std::visit([&](const auto& p) { p.feed(space, rows, scratch, fed); }, chosen);
   }
 };
 
