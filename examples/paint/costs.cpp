@@ -17,7 +17,8 @@ using hosts::JsonField;
 WindowCosts known_of(const CostTable& table, std::int32_t levels) {
   return {.costs = table.costs,
           .survival = table.survival,
-          .warm_up = std::max<std::int64_t>(1, levels)};
+          .warm_up = std::max<std::int64_t>(1, levels),
+          .frozen = true};
 }
 
 CostTable read_table(const JsonField& json) {

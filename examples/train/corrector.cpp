@@ -37,6 +37,7 @@ struct Settings {
   std::int64_t rounds = 4;
   double seconds = 0.0;
   double trace_share = 0.5;
+  double invented = 0.5;
   std::int64_t window = 48;
   std::int64_t width = 256;
   std::int64_t batch = 256;
@@ -59,6 +60,7 @@ Settings read_settings(std::span<char* const> args) {
                               {"rounds", "4"},
                               {"minutes", "12"},
                               {"trace-share", "0.5"},
+                              {"invented", "0.5"},
                               {"window", "48"},
                               {"width", "256"},
                               {"batch", "256"},
@@ -81,6 +83,7 @@ Settings read_settings(std::span<char* const> args) {
   s.rounds = std::max<std::int64_t>(options.count("rounds"), 1);
   s.seconds = 60.0 * std::stod(options.text("minutes"));
   s.trace_share = std::stod(options.text("trace-share"));
+  s.invented = std::stod(options.text("invented"));
   s.window = options.count("window");
   s.width = options.count("width");
   s.batch = options.count("batch");
@@ -188,6 +191,7 @@ Session::Harvest Session::harvest(std::int64_t round, std::int64_t worker, doubl
                                               << 20U,
                              .seconds = seconds,
                              .most_rows = most_rows,
+                             .invented = settings_.invented,
                              .window = settings_.window,
                              .depth = with_head ? TraceModel::farthest : 0};
   found.pictures =

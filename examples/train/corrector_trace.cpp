@@ -45,17 +45,23 @@ void read_vector(std::istream& in, std::vector<T>& values) {
 /// What one picture is decoded with, drawn from its number.
 struct Recipe {
   std::size_t prompt = 0;
+  std::size_t other = 0;    // lends words to the prompt of an invented caption
+  std::uint64_t words = 0;  // bit i: word i is the other prompt's; 0 = the prompt as it is
   std::vector<float> guidance;
   float temperature = 1.0F;
   bool noise = true;
   std::string name;
 };
 
-Recipe recipe_of(std::uint64_t seed, std::uint64_t picture, std::size_t prompts) {
-  const std::uint64_t bits = mix_key(seed, picture);
+Recipe recipe_of(const TraceOptions& options, std::uint64_t picture, std::size_t prompts) {
+  const std::uint64_t bits = mix_key(options.seed, picture);
   constexpr float scales[] = {0, 0, 0, 0, 0, 0, 1.5F, 1.5F, 3, 3, 3, 3, 3, 3, 5, 5};
   Recipe recipe;
   recipe.prompt = (bits >> 16U) % prompts;
+  const std::uint64_t more = mix_key(bits, 1);
+  recipe.other = (more >> 16U) % prompts;
+  const bool invented = static_cast<double>(more & 0xFFFFU) < options.invented * 65536.0;
+  if (invented) recipe.words = mix_key(bits, 2);
   const float scale = scales[bits & 15U];
   if (scale > 0.0F) recipe.guidance = {scale};
   recipe.temperature = (bits >> 4U & 7U) < 6 ? 1.0F : 0.7F;
@@ -64,6 +70,16 @@ Recipe recipe_of(std::uint64_t seed, std::uint64_t picture, std::size_t prompts)
                 (scale > 0.0F ? std::to_string(scale).substr(0, 3) : "none") +
                 (recipe.temperature < 1.0F ? " T.7" : "");
   return recipe;
+}
+
+/// Words of two captions in one: names that the model knows, together as it never saw them.
+hosts::LlamaHost::Prompt mixed(const hosts::LlamaHost::Prompt& prompt,
+                               const hosts::LlamaHost::Prompt& other, std::uint64_t words) {
+  hosts::LlamaHost::Prompt mixed = prompt;
+  for (std::size_t i = 0; i < std::min(mixed.size(), other.size()); ++i) {
+    if ((words >> (i % 64) & 1U) != 0) mixed[i] = other[i];
+  }
+  return mixed;
 }
 
 KarrasSchedule schedule_of(const hosts::LlamaConfig& config) {
@@ -236,12 +252,13 @@ std::uint64_t collect_traces(hosts::LlamaHost& host,
   SpeculativeJacobiDenoiser sjd{model, window, NoNoise{}, head};
   std::uint64_t picture = options.first_picture;
   for (; watch.seconds() < options.seconds && train.rows() < options.most_rows; ++picture) {
-    const Recipe recipe = recipe_of(options.seed, picture, prompts.size());
+    const Recipe recipe = recipe_of(options, picture, prompts.size());
     model.record(picture % 8 == 7 ? held_out : train, recipe.guidance);
-    GenerationRequest<hosts::LlamaHost::Prompt> request{.prompt = prompts[recipe.prompt],
-                                                        .tokens = host.config().image_tokens(),
-                                                        .seed = options.seed,
-                                                        .sample = picture};
+    GenerationRequest<hosts::LlamaHost::Prompt> request{
+        .prompt = mixed(prompts[recipe.prompt], prompts[recipe.other], recipe.words),
+        .tokens = host.config().image_tokens(),
+        .seed = options.seed,
+        .sample = picture};
     request.guidance = recipe.guidance;
     request.sampling.temperature = recipe.temperature;
     const GenerationResult result = recipe.noise ? sjd2.generate(request) : sjd.generate(request);

@@ -100,6 +100,7 @@ struct TraceOptions {
   std::uint64_t first_picture = 0;
   double seconds = 60.0;
   std::int64_t most_rows = 1'000'000;  ///< of training; ends the run like the time does
+  double invented = 0.5;               ///< share of captions that mix the words of two prompts
   std::int64_t window = 48;
   std::int64_t depth = 0;  ///< of the head that is in the loop; 0 = none
 };

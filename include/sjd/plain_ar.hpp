@@ -97,13 +97,17 @@ class PlainAr {
     draw_all();
     // Room for everything first: from the first commit on nothing may throw.
     events.reserve(live_.size());
-    for (DecoderState* state : live_) state->tokens.reserve(state->tokens.size() + 1);
+    for (DecoderState* state : live_) {
+      state->tokens.reserve(state->tokens.size() + 1);
+      state->statistics.passes_by_rows.resize(1, 0);
+    }
     for (std::size_t s = 0; s < live_.size(); ++s) {
       live_[s]->tokens.push_back(drawn_[s]);
       live_[s]->iteration += 1;
       live_[s]->statistics.forward_passes += 1;
       live_[s]->statistics.rows += live_[s]->branches();
       live_[s]->statistics.bonus += 1;
+      live_[s]->statistics.passes_by_rows.front() += 1;
       events.push_back({*live_[s], 0, 1, live_[s]->branches()});
     }
     return events;

@@ -260,6 +260,25 @@ TEST_CASE("noise fixed per position gives AR's tokens under a window that moves"
   }
 }
 
+TEST_CASE("a frozen window takes the best rows of its tables and nothing else into account") {
+  const auto frozen = [](double tokens_lost) {
+    return CostAwareWindow{{.costs = {{1, 1.0}, {2, 1.2}, {4, 1.5}, {8, 4.0}},
+                            .survival = {0.9, 0.9 - tokens_lost, 0.7 - tokens_lost},
+                            .frozen = true}};
+  };
+  // Four rows: 2.7 tokens for 1.5; eight at most 4.1 for 4; with worse drafts two rows or one.
+  DecodeStatistics hopeless = statistics_of(40, {40, 40, 40}, {0, 0, 0});
+  for (const DecodeStatistics& seen : {DecodeStatistics{}, hopeless}) {
+    CHECK(frozen(0.0).rows({1, tokens, 0, seen}) == 4);
+    CHECK(frozen(0.0).rows({tokens - 3, tokens, 4, seen}) == 3);
+  }
+  const CostAwareWindow closed{{.costs = {{1, 1.0}, {8, 8.0}}, .survival = {0.5}, .frozen = true}};
+  CHECK(closed.rows({1, tokens, 0, DecodeStatistics{}}) == 1);
+  CHECK(CostAwareWindow{closed.given()}.fingerprint() == closed.fingerprint());
+  CHECK(closed.fingerprint() !=
+        CostAwareWindow{{.costs = {{1, 1.0}, {8, 8.0}}, .survival = {0.5}}}.fingerprint());
+}
+
 TEST_CASE("one row a pass draws plain AR's tokens") {
   TableHost host{{.vocab = 9, .seed = 3}};
   SpeculativeJacobiDenoiser one{host, CostAwareWindow{}, NoNoise{}};
