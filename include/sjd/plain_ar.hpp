@@ -99,7 +99,7 @@ class PlainAr {
     events.reserve(live_.size());
     for (DecoderState* state : live_) {
       state->tokens.reserve(state->tokens.size() + 1);
-      state->statistics.passes_by_rows.resize(1, 0);
+      state->statistics.passes_by_rows.reserve(1);
     }
     for (std::size_t s = 0; s < live_.size(); ++s) {
       live_[s]->tokens.push_back(drawn_[s]);
@@ -107,7 +107,7 @@ class PlainAr {
       live_[s]->statistics.forward_passes += 1;
       live_[s]->statistics.rows += live_[s]->branches();
       live_[s]->statistics.bonus += 1;
-      live_[s]->statistics.passes_by_rows.front() += 1;
+      detail::add_at(live_[s]->statistics.passes_by_rows, 0);
       events.push_back({*live_[s], 0, 1, live_[s]->branches()});
     }
     return events;
