@@ -83,6 +83,7 @@ class CostAwareWindow {
         rejection_.push_back(rejection_.empty() ? one / 2 : rejection_.back());
       }
     }
+    if (capacity() == 1) return;
     constexpr std::int64_t any_stake = std::numeric_limits<std::int64_t>::max();
     best_by_tables_ = best_rows(capacity(), any_stake, 0, [&](std::int64_t slot) {
       return one - rejection_[static_cast<std::size_t>(slot - 1)];
@@ -257,8 +258,8 @@ class CostAwareWindow {
       best = rows;
       best_tokens = expected;
     }
-    const bool near = width_tokens / 32 * 33 * cost(best) >= best_tokens * cost(width);
-    return width_tokens > 0 && near ? width : best;
+    if (width_tokens == 0) return best;  // no width to keep, or one that costs too much
+    return width_tokens / 32 * 33 * cost(best) >= best_tokens * cost(width) ? width : best;
   }
 
   [[nodiscard]] std::int64_t cost(std::int64_t rows) const {
