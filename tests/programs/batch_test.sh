@@ -5,13 +5,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/expect.sh"
-program=$1
-writer=$2
-work=$(mktemp -d)
+begin "$@"
 trap 'umount "$work/disk" 2>/dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-"$writer" model
-export SJD_MODEL=$work/model
 paint() { "$program" --threads 1 --batch 2 "$@"; }
 # start ARGUMENT...: in the background; $! is the program itself, so that signals reach it.
 start() { exec "$program" --threads 1 --batch 2 "$@" >out.txt 2>err.txt </dev/null; }

@@ -4,13 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/expect.sh"
-program=$1
-writer=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-"$writer" model
-export SJD_MODEL=$work/model
+begin "$@"
 bench() { "$program" --threads 1 "$@"; }
 
 expect 0 bench --help

@@ -2,6 +2,16 @@
 # Sourced by the tests of the programs: run something, look at what it said, count what was wrong.
 failures=0
 
+# begin PROGRAM WRITE_MODEL: into a folder of its own that holds a tiny model, until the test ends.
+begin() {
+  program=$1
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  cd "$work"
+  "$2" model
+  export SJD_MODEL=$work/model
+}
+
 fail() {
   printf 'FAILED: %s\n' "$*"
   failures=$((failures + 1))
