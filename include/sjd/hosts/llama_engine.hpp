@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "sjd/core/matrix_view.hpp"
 #include "sjd/hosts/kernels.hpp"
 #include "sjd/hosts/linear.hpp"
 #include "sjd/hosts/llama_cache.hpp"
@@ -24,6 +26,10 @@ struct LlamaRow {
 
 /// The transformer itself: hidden rows in, logits out. LlamaHost checks what reaches it.
 ///
+/// Few rows: the threads share the panels of every product, and so wait for each other many times a
+/// layer. Many rows: each thread takes a part of them through all layers and waits only for the
+/// keys and values of rows in front of its own in the same slot; guidance branches never wait.
+///
 /// Row-invariant: every sum runs in an order that is fixed by the width of the model or by absolute
 /// positions, so the bits of a row depend on its own prefix only, whatever rides in the same pass,
 /// on how many threads, with which instruction set.
@@ -38,19 +44,23 @@ class LlamaEngine {
         weights_{weights},
         kernel_{kernels(instruction_set)},
         pool_{threads},
-        cache_{config, slots},
+        cache_{config, slots, weights.storage},
         hidden_{rows_per_run * config.hidden_size},
         normed_{weights.storage, rows_per_run, config.hidden_size},
         qkv_{rows_per_run * (config.heads + 2 * config.kv_heads) * config.head_dim},
-        queries_{rows_per_run * config.heads * config.head_dim},
+        queries_{weights.storage, rows_per_run * config.heads, config.head_dim},
         attended_{weights.storage, rows_per_run, config.heads * config.head_dim},
         activated_{weights.storage, rows_per_run, config.intermediate_size} {
     tasks_.reserve(static_cast<std::size_t>(rows_per_run * config.kv_heads));
+    parts_.reserve(static_cast<std::size_t>(threads));
+    stored_ = std::vector<std::atomic<std::int64_t>>(static_cast<std::size_t>(threads));
     fill_rotation();
     for (int i = 0; i < threads; ++i) {
       scores_.emplace_back(attention_rows() * group() * cache_.capacity());
       sums_.emplace_back(attention_rows() * group());
+      shares_.emplace_back(weights.storage, attention_rows() * group(), cache_.capacity());
       mixed_.emplace_back(attention_rows() * group() * config.head_dim);
+      rounded_.emplace_back(config.head_dim);
       gate_up_.emplace_back(rows_per_run * most_pairs * 2 * panel_width);
       row_.emplace_back(std::max(config.hidden_size, most_pairs * panel_width));
     }
@@ -67,39 +77,60 @@ class LlamaEngine {
   ///         consecutive
   void run(std::span<const LlamaRow> rows) {
     rows_ = rows;
-    plan_attention();
-    for (std::int64_t index = 0; index < config_.layers; ++index) {
-      const LlamaLayer& layer = weights_.layers[static_cast<std::size_t>(index)];
-      norm_rows(layer.input_norm, 0, row_count());
-      linear(layer.qkv, normed_,
-             {.rows = row_count(), .y = qkv_.data(), .y_stride = layer.qkv.padded_outputs()});
-      store_keys(layer, index);
-      attend(index);
-      add_linear(layer.output, attended_);
-      norm_rows(layer.post_norm, 0, row_count());
-      activate(layer);
-      add_linear(layer.down, activated_);
-    }
+    plan();
+    each_part([&](auto&& workers, const Part& part) {
+      for (std::int64_t index = 0; index < config_.layers; ++index) {
+        run_layer(workers, part, index);
+      }
+    });
   }
 
-  /// Logits of rows [first, first + count) of the last run.
+  /// Logits of rows [first, first + count) of the last run, and these rows behind the final norm.
   ///
-  /// shapes  logits [count, image_vocab_size] at `stride`, overwritten
-  void logits(std::int64_t first, std::int64_t count, float* logits, std::int64_t stride) {
-    norm_rows(weights_.norm, first, count);
-    linear(weights_.image_head, normed_,
-           {.first_row = first, .rows = count, .y = logits, .y_stride = stride});
-  }
-
-  /// Writes row `index` of the last run behind the final norm to out [hidden_size].
-  void final_norm(std::int64_t index, float* out) const {
-    kernel_.rms_norm(hidden(index), weights_.norm.data(), out, config_.hidden_size,
-                     config_.rms_norm_eps);
+  /// shapes  logits [count, image_vocab_size] at `stride`, overwritten; hidden [count, hidden_size],
+  ///         overwritten, or no data
+  void logits(std::int64_t first, std::int64_t count, float* logits, std::int64_t stride,
+              MatrixView<float> hidden = {}) {
+    each_part([&](auto&& workers, const Part& whole) {
+      Part part = whole;
+      part.first = std::max(first, whole.first);
+      part.count = std::min(first + count, whole.first + whole.count) - part.first;
+      if (part.count <= 0) return;
+      norm_rows(workers, part, weights_.norm, hidden, first);
+      linear(workers, weights_.image_head, normed_,
+             {.first_row = part.first,
+              .rows = part.count,
+              .y = logits + (part.first - first) * stride,
+              .y_stride = stride});
+    });
   }
 
  private:
   /// Panels of gate, and of up, that one task may take.
   static constexpr std::int64_t most_pairs = 4;
+
+  /// Rows from which on every thread takes a part of them through all layers: reading all weights
+  /// twice then costs less than handing rows to and fro.
+  static constexpr std::int64_t least_rows_alone = 8;
+
+  /// Consecutive rows that go through the layers together, and their attention tasks.
+  struct Part {
+    std::int64_t index = 0;
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    std::int64_t first_task = 0;
+    std::int64_t tasks = 0;
+  };
+
+  /// The thread that runs a part: a pool of one.
+  struct Alone {
+    int thread = 0;
+    [[nodiscard]] static int threads() { return 1; }
+    template <class Body>
+    void run(std::int64_t tasks, Body&& body) const {
+      for (std::int64_t task = 0; task < tasks; ++task) body(task, thread);
+    }
+  };
 
   /// Query rows of one slot that one attention task takes, for one key-value head.
   struct AttentionTask {
@@ -113,8 +144,9 @@ class LlamaEngine {
     return rows_[static_cast<std::size_t>(index)];
   }
   [[nodiscard]] std::int64_t group() const { return config_.heads / config_.kv_heads; }
+  /// Rows whose queries share one product: what two tiles, or a block of registers, take.
   [[nodiscard]] std::int64_t attention_rows() const {
-    return std::max<std::int64_t>(1, 12 / group());
+    return std::max<std::int64_t>(1, (weights_.storage == Storage::bf16 ? 32 : 12) / group());
   }
 
   void fill_rotation() {
@@ -131,41 +163,71 @@ class LlamaEngine {
     }
   }
 
-  /// Calls body(row, thread) for rows [first, first + count), on several threads where that pays.
+  /// Calls body(workers, part) for every part; the only part of a small run has the whole pool.
   template <class Body>
-  void each_row(std::int64_t first, std::int64_t count, Body&& body) {
-    constexpr std::int64_t at_once = 8;
-    const std::int64_t end = first + count;
-    if (count <= at_once) {
-      for (std::int64_t i = first; i < end; ++i) body(i, std::size_t{0});
-      return;
-    }
-    pool_.run((count + at_once - 1) / at_once, [&](std::int64_t task, int thread) {
-      const std::int64_t begin = first + task * at_once;
+  void each_part(Body&& body) {
+    if (parts_.size() == 1) return body(pool_, parts_.front());
+    pool_.run(static_cast<std::int64_t>(parts_.size()), [&](std::int64_t index, int thread) {
+      body(Alone{thread}, parts_[static_cast<std::size_t>(index)]);
+    });
+  }
+
+  template <class Workers>
+  void run_layer(Workers& workers, const Part& part, std::int64_t index) {
+    const LlamaLayer& layer = weights_.layers[static_cast<std::size_t>(index)];
+    const std::int64_t qkv_width = layer.qkv.padded_outputs();
+    norm_rows(workers, part, layer.input_norm);
+    linear(workers, layer.qkv, normed_,
+           {.first_row = part.first,
+            .rows = part.count,
+            .y = qkv_.data() + part.first * qkv_width,
+            .y_stride = qkv_width});
+    store_keys(workers, part, layer, index);
+    wait_for_keys(part, index);
+    attend(workers, part, index);
+    add_linear(workers, part, layer.output, attended_);
+    norm_rows(workers, part, layer.post_norm);
+    activate(workers, part, layer);
+    add_linear(workers, part, layer.down, activated_);
+  }
+
+  /// Calls body(row, thread) for the rows of a part, on several threads where that pays.
+  template <class Workers, class Body>
+  void each_row(Workers& workers, const Part& part, Body&& body) {
+    const std::int64_t at_once = workers.threads() == 1 ? part.count : 8;
+    const std::int64_t end = part.first + part.count;
+    workers.run((part.count + at_once - 1) / at_once, [&](std::int64_t task, int thread) {
+      const std::int64_t begin = part.first + task * at_once;
       for (std::int64_t i = begin; i < std::min(begin + at_once, end); ++i) {
         body(i, static_cast<std::size_t>(thread));
       }
     });
   }
 
-  void norm_rows(const std::vector<float>& weight, std::int64_t first, std::int64_t count) {
+  /// Fills normed_; `out`, whose row 0 belongs to row `first`, takes the same rows unrounded if it
+  /// has data.
+  template <class Workers>
+  void norm_rows(Workers& workers, const Part& part, const std::vector<float>& weight,
+                 MatrixView<float> out = {}, std::int64_t first = 0) {
     const std::int64_t size = config_.hidden_size;
-    each_row(first, count, [&](std::int64_t i, std::size_t thread) {
-      float* normed = row_[thread].data();
+    each_row(workers, part, [&](std::int64_t i, std::size_t thread) {
+      float* normed = out.data == nullptr ? row_[thread].data() : out.row(i - first).data();
       kernel_.rms_norm(hidden(i), weight.data(), normed, size, config_.rms_norm_eps);
       normed_.store(kernel_, i, 0, normed, size);
     });
   }
 
   /// How many of `units` one task takes: a few tasks for each thread, so that they end together.
-  [[nodiscard]] std::int64_t task_size(std::int64_t units) const {
-    return pool_.threads() == 1 ? units : std::max<std::int64_t>(1, units / (4 * pool_.threads()));
+  [[nodiscard]] static std::int64_t task_size(std::int64_t units, int threads) {
+    return threads == 1 ? units : std::max<std::int64_t>(1, units / (4 * threads));
   }
 
   /// All panels of `layer`; `part` names rows and outputs.
-  void linear(const PackedLinear& layer, const Activations& x, const LinearPart& part) {
-    const std::int64_t at_once = task_size(layer.panels());
-    pool_.run((layer.panels() + at_once - 1) / at_once, [&](std::int64_t task, int) {
+  template <class Workers>
+  void linear(Workers& workers, const PackedLinear& layer, const Activations& x,
+              const LinearPart& part) {
+    const std::int64_t at_once = task_size(layer.panels(), workers.threads());
+    workers.run((layer.panels() + at_once - 1) / at_once, [&](std::int64_t task, int) {
       LinearPart own = part;
       own.first_panel = task * at_once;
       own.panels = std::min(at_once, layer.panels() - own.first_panel);
@@ -175,34 +237,39 @@ class LlamaEngine {
   }
 
   /// Adds a layer's outputs to the hidden rows.
-  void add_linear(const PackedLinear& layer, const Activations& x) {
-    linear(layer, x,
-           {.rows = row_count(),
-            .y = hidden_.data(),
+  template <class Workers>
+  void add_linear(Workers& workers, const Part& part, const PackedLinear& layer,
+                  const Activations& x) {
+    linear(workers, layer, x,
+           {.first_row = part.first,
+            .rows = part.count,
+            .y = hidden(part.first),
             .y_stride = config_.hidden_size,
             .accumulate = true});
   }
 
   /// Norms and rotates queries and keys; queries go to [kv_heads, rows, group, head_dim], scaled.
-  void store_keys(const LlamaLayer& layer, std::int64_t layer_index) {
+  template <class Workers>
+  void store_keys(Workers& workers, const Part& part, const LlamaLayer& layer,
+                  std::int64_t layer_index) {
     const std::int64_t dim = config_.head_dim;
     const std::int64_t width = (config_.heads + 2 * config_.kv_heads) * dim;
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim)));
-    each_row(0, row_count(), [&](std::int64_t i, std::size_t) {
+    each_row(workers, part, [&](std::int64_t i, std::size_t thread) {
       float* q = qkv_.data() + i * width;
       float* k = q + config_.heads * dim;
       const float* v = k + config_.kv_heads * dim;
       for (std::int64_t head = 0; head < config_.heads; ++head) {
-        const std::int64_t kv_head = head / group();
-        float* out =
-            queries_.data() + ((kv_head * row_count() + i) * group() + head % group()) * dim;
-        rotate(layer.q_norm, row(i).position, q + head * dim);
-        kernel_.scale_row(q + head * dim, scale, out, dim);
+        float* own = q + head * dim;
+        rotate(layer.q_norm, row(i).position, own);
+        kernel_.scale_row(own, scale, own, dim);
+        queries_.store(kernel_, (head / group() * row_count() + i) * group() + head % group(), 0,
+                       own, dim);
       }
       for (std::int64_t head = 0; head < config_.kv_heads; ++head) {
         rotate(layer.k_norm, row(i).position, k + head * dim);
-        cache_.store(row(i).slot, layer_index, head, row(i).position, k + head * dim,
-                     v + head * dim);
+        cache_.store(kernel_, {row(i).slot, layer_index, head}, row(i).position, k + head * dim,
+                     v + head * dim, rounded_[thread].data());
       }
     });
   }
@@ -216,11 +283,28 @@ class LlamaEngine {
                    inout_head, half);
   }
 
-  void plan_attention() {
+  /// Cuts the rows into parts, and the parts into attention tasks.
+  void plan() {
+    const std::int64_t most = std::max<std::int64_t>(1, row_count() / least_rows_alone);
+    const std::int64_t parts = std::min<std::int64_t>(pool_.threads(), most);
+    const std::int64_t count = parts < pool_.threads() ? 1 : parts;
     tasks_.clear();
-    for (std::int64_t first = 0; first < row_count();) {
+    parts_.clear();
+    for (std::int64_t index = 0; index < count; ++index) {
+      const std::int64_t first = row_count() * index / count;
+      const std::int64_t end = row_count() * (index + 1) / count;
+      const auto task = static_cast<std::int64_t>(tasks_.size());
+      plan_attention(first, end);
+      parts_.push_back(
+          {index, first, end - first, task, static_cast<std::int64_t>(tasks_.size()) - task});
+      stored_[static_cast<std::size_t>(index)].store(-1, std::memory_order_relaxed);
+    }
+  }
+
+  void plan_attention(std::int64_t first, std::int64_t end) {
+    while (first < end) {
       std::int64_t count = 1;
-      while (count < attention_rows() && first + count < row_count() &&
+      while (count < attention_rows() && first + count < end &&
              row(first + count).slot == row(first).slot) {
         ++count;
       }
@@ -231,9 +315,24 @@ class LlamaEngine {
     }
   }
 
-  void attend(std::int64_t layer) {
-    pool_.run(static_cast<std::int64_t>(tasks_.size()), [&](std::int64_t index, int thread) {
-      attend_block(tasks_[static_cast<std::size_t>(index)], layer,
+  /// Says that the keys of a part are stored, and waits for those in front of it in its first slot.
+  /// Parts are claimed in ascending order, so the ones waited for are on their way.
+  void wait_for_keys(const Part& part, std::int64_t layer) {
+    stored_[static_cast<std::size_t>(part.index)].store(layer, std::memory_order_release);
+    for (std::int64_t before = part.index - 1; before >= 0; --before) {
+      const Part& other = parts_[static_cast<std::size_t>(before)];
+      if (row(other.first + other.count - 1).slot != row(part.first).slot) return;
+      const auto& stored = stored_[static_cast<std::size_t>(before)];
+      for (int turn = 0; stored.load(std::memory_order_acquire) < layer; ++turn) {
+        ThreadPool::pause(turn);
+      }
+    }
+  }
+
+  template <class Workers>
+  void attend(Workers& workers, const Part& part, std::int64_t layer) {
+    workers.run(part.tasks, [&](std::int64_t index, int thread) {
+      attend_block(tasks_[static_cast<std::size_t>(part.first_task + index)], layer,
                    static_cast<std::size_t>(thread));
     });
   }
@@ -243,22 +342,21 @@ class LlamaEngine {
   void attend_block(const AttentionTask& task, std::int64_t layer, std::size_t thread) {
     const std::int64_t dim = config_.head_dim;
     const std::int64_t stride = cache_.capacity();
-    const std::int64_t slot = row(task.first).slot;
+    const CacheHead at{row(task.first).slot, layer, task.head};
     const std::int64_t keys = row(task.first + task.count - 1).position + 1;
-    const std::int64_t panels = (keys + panel_width - 1) / panel_width;
+    const std::int64_t padded = (keys + panel_width - 1) / panel_width * panel_width;
     const std::int64_t rows = task.count * group();
-    const float* q = queries_.data() + (task.head * row_count() + task.first) * group() * dim;
     float* scores = scores_[thread].data();
-    float* mixed = mixed_[thread].data();
-    kernel_.product_fp32({q, dim, rows, dim, cache_.keys(slot, layer, task.head), dim * panel_width,
-                          panels, scores, stride, false});
+    cache_.scores(kernel_, at, queries_, (task.head * row_count() + task.first) * group(), rows,
+                  keys, scores);
     float* sums = sums_[thread].data();
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t own_keys = row(task.first + i / group()).position + 1;
-      sums[i] = kernel_.softmax_weights(scores + i * stride, own_keys, panels * panel_width);
+      sums[i] = kernel_.softmax_weights(scores + i * stride, own_keys, padded);
+      shares_[thread].store(kernel_, i, 0, scores + i * stride, padded);
     }
-    kernel_.product_fp32({scores, stride, rows, keys, cache_.values(slot, layer, task.head),
-                          stride * panel_width, dim / panel_width, mixed, dim, false});
+    float* mixed = mixed_[thread].data();
+    cache_.mix(kernel_, at, shares_[thread], rows, keys, mixed);
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t head = task.head * group() + i % group();
       kernel_.scale_row(mixed + i * dim, 1.0F / sums[i], mixed + i * dim, dim);
@@ -267,25 +365,27 @@ class LlamaEngine {
   }
 
   /// silu(gate) * up, a few panels of each at once.
-  void activate(const LlamaLayer& layer) {
+  template <class Workers>
+  void activate(Workers& workers, const Part& part, const LlamaLayer& layer) {
     const std::int64_t pairs = config_.intermediate_size / panel_width;
-    const std::int64_t at_once = std::min(most_pairs, task_size(pairs));
-    pool_.run((pairs + at_once - 1) / at_once, [&](std::int64_t task, int thread_number) {
+    const std::int64_t at_once = std::min(most_pairs, task_size(pairs, workers.threads()));
+    workers.run((pairs + at_once - 1) / at_once, [&](std::int64_t task, int thread_number) {
       const auto thread = static_cast<std::size_t>(thread_number);
       const std::int64_t first = task * at_once;
       const std::int64_t count = std::min(at_once, pairs - first);
       const std::int64_t stride = 2 * count * panel_width;
       float* both = gate_up_[thread].data();
       layer.gate_up.apply(kernel_, normed_,
-                          {.rows = row_count(),
+                          {.first_row = part.first,
+                           .rows = part.count,
                            .first_panel = 2 * first,
                            .panels = 2 * count,
                            .y = both,
                            .y_stride = stride});
       float* active = row_[thread].data();
-      for (std::int64_t i = 0; i < row_count(); ++i) {
+      for (std::int64_t i = 0; i < part.count; ++i) {
         kernel_.silu_multiply(both + i * stride, active, count);
-        activated_.store(kernel_, i, first * panel_width, active, count * panel_width);
+        activated_.store(kernel_, part.first + i, first * panel_width, active, count * panel_width);
       }
     });
   }
@@ -295,21 +395,25 @@ class LlamaEngine {
   const KernelTable& kernel_;
   ThreadPool pool_;
   LlamaCache cache_;
-  AlignedArray<float> cosine_;                // [capacity, head_dim / 2]
-  AlignedArray<float> sine_;                  // [capacity, head_dim / 2]
-  AlignedArray<float> hidden_;                // [rows_per_run, hidden]
-  Activations normed_;                        // [rows_per_run, hidden]
-  AlignedArray<float> qkv_;                   // [rows_per_run, (heads + 2 kv_heads) * head_dim]
-  AlignedArray<float> queries_;               // [kv_heads, rows, group, head_dim]
-  Activations attended_;                      // [rows_per_run, heads * head_dim]
-  Activations activated_;                     // [rows_per_run, intermediate]
-  std::vector<AlignedArray<float>> scores_;   // [threads][attention_rows * group, capacity]
-  std::vector<AlignedArray<float>> sums_;     // [threads][attention_rows * group]
-  std::vector<AlignedArray<float>> mixed_;    // [threads][attention_rows * group, head_dim]
+  AlignedArray<float> cosine_;               // [capacity, head_dim / 2]
+  AlignedArray<float> sine_;                 // [capacity, head_dim / 2]
+  AlignedArray<float> hidden_;               // [rows_per_run, hidden]
+  Activations normed_;                       // [rows_per_run, hidden]
+  AlignedArray<float> qkv_;                  // [rows_per_run, (heads + 2 kv_heads) * head_dim]
+  Activations queries_;                      // [kv_heads, rows, group, head_dim]
+  Activations attended_;                     // [rows_per_run, heads * head_dim]
+  Activations activated_;                    // [rows_per_run, intermediate]
+  std::vector<AlignedArray<float>> scores_;  // [threads][attention_rows * group, capacity]
+  std::vector<AlignedArray<float>> sums_;    // [threads][attention_rows * group]
+  std::vector<Activations> shares_;          // [threads][attention_rows * group, capacity]
+  std::vector<AlignedArray<float>> mixed_;   // [threads][attention_rows * group, head_dim]
+  std::vector<AlignedArray<std::uint16_t>> rounded_;  // [threads][head_dim]
   std::vector<AlignedArray<float>> gate_up_;  // [threads][rows_per_run, most_pairs * 2 * 32]
   std::vector<AlignedArray<float>> row_;      // [threads], one row of something
   std::span<const LlamaRow> rows_;
   std::vector<AttentionTask> tasks_;
+  std::vector<Part> parts_;
+  std::vector<std::atomic<std::int64_t>> stored_;  // [threads], last layer whose keys a part stored
 };
 
 }  // namespace sjd::hosts

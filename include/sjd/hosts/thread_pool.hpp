@@ -59,10 +59,7 @@ class ThreadPool {
     ticket_.store((generation << 32U) | closed, std::memory_order_relaxed);
   }
 
- private:
-  static constexpr std::uint64_t closed = 0xFFFFFFFFU;
-  static constexpr int patience = 300;
-
+  /// One turn of waiting for another thread: at first on the processor, later by giving it away.
   static void pause(int turn) {
     if (turn >= patience) {
       std::this_thread::yield();
@@ -72,6 +69,10 @@ class ThreadPool {
     _mm_pause();
 #endif
   }
+
+ private:
+  static constexpr std::uint64_t closed = 0xFFFFFFFFU;
+  static constexpr int patience = 300;
 
   void wake() {
     epoch_.fetch_add(1);

@@ -44,11 +44,13 @@ SJD_ALWAYS_INLINE void load_even_odd(const std::uint16_t* p, Lanes& even, Lanes&
     odd.v[i] = widen(p[2 * i + 1]);
   }
 }
-/// The halves of 16 words.
+/// The halves of 16 words, which may have been written half by half.
 SJD_ALWAYS_INLINE void load_halves(const std::uint32_t* p, Lanes& low, Lanes& high) {
   for (int i = 0; i < 16; ++i) {
-    low.v[i] = widen(p[i] & 0xFFFFU);
-    high.v[i] = widen(p[i] >> 16U);
+    std::uint32_t word = 0;
+    __builtin_memcpy(&word, p + i, sizeof(word));
+    low.v[i] = widen(word & 0xFFFFU);
+    high.v[i] = widen(word >> 16U);
   }
 }
 /// a * b + c = r for numbers that are not denormal, r being tiny. The processor calls a result tiny

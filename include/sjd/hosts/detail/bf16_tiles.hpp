@@ -193,40 +193,6 @@ SJD_AMX inline void one_row_tile(const Bf16Product& p, const TileBlock& at, std:
   add_tile(scratch, rows, at.y, p.y_stride), add_tile(scratch + 256, rows, at.y + 16, p.y_stride);
 }
 
-/// Up to 16 rows, two panels: a sum waits for its last block for longer than a block of one panel
-/// takes to load.
-SJD_AMX inline void one_row_tile_twice(const Bf16Product& p, const TileBlock& at,
-                                       std::int64_t rows) {
-  const std::int64_t bytes = p.x_stride * 2;
-  const std::uint16_t* x = at.x;
-  const std::uint32_t* w = at.w;
-  const std::uint32_t* v = at.w + p.panel_stride;
-  zero_tile<0>(), zero_tile<1>(), zero_tile<2>(), zero_tile<3>();
-  for (std::int64_t block = 0; block < p.blocks; ++block) {
-    call_for<3>(w + 4 * half_block, 2 * half_block);
-    call_for<3>(v + 4 * half_block, 2 * half_block);
-    load_tile<4>(x, bytes);
-    load_tile<5>(w, 64);
-    multiply_tiles<0, 4, 5>();
-    load_tile<6>(w + half_block, 64);
-    multiply_tiles<1, 4, 6>();
-    load_tile<7>(v, 64);
-    multiply_tiles<2, 4, 7>();
-    load_tile<5>(v + half_block, 64);
-    multiply_tiles<3, 4, 5>();
-    x += block_depth;
-    w += 2 * half_block;
-    v += 2 * half_block;
-  }
-  alignas(64) float scratch[4 * 256];
-  finish_tile<0>(p, at.y, scratch), finish_tile<1>(p, at.y + 16, scratch);
-  finish_tile<2>(p, at.y + 32, scratch), finish_tile<3>(p, at.y + 48, scratch);
-  if (!p.accumulate) return;
-  for (std::int64_t tile = 0; tile < 4; ++tile) {
-    add_tile(scratch + tile * 256, rows, at.y + tile * 16, p.y_stride);
-  }
-}
-
 /// Rows [first, end), 32 at a time: the last time at least 17. The row blocks of a panel share the
 /// work of calling for the next one.
 SJD_AMX inline void tall_rows(const Bf16Product& p, std::int64_t first, std::int64_t end) {
@@ -244,18 +210,18 @@ SJD_AMX inline void tall_rows(const Bf16Product& p, std::int64_t first, std::int
   }
 }
 
-/// At most 16 rows from `first` to the last.
+/// At most 16 rows from `first` to the last. Panels follow one another as one stream of weights,
+/// which is as fast as memory; two streams side by side are slower.
 SJD_AMX inline void flat_rows(const Bf16Product& p, std::int64_t first) {
   const std::int64_t rows = p.rows - first;
   const TileScope tiles{rows, 0};
-  std::int64_t panel = 0;
-  const auto block = [&] {
+  for (std::int64_t panel = 0; panel < p.panels; ++panel) {
     const std::uint32_t* w = p.weights + panel * p.panel_stride;
-    return TileBlock{p.x + first * p.x_stride, w, p.y + first * p.y_stride + panel * panel_width,
-                     w + 4 * half_block, 2 * half_block};
-  };
-  for (; panel + 2 <= p.panels; panel += 2) one_row_tile_twice(p, block(), rows);
-  if (panel < p.panels) one_row_tile(p, block(), rows);
+    one_row_tile(p,
+                 {p.x + first * p.x_stride, w, p.y + first * p.y_stride + panel * panel_width,
+                  w + 4 * half_block, 2 * half_block},
+                 rows);
+  }
 }
 
 /// Fewer rows than this wait for memory either way, and do without setting up tiles.
