@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -13,22 +12,16 @@
 #include "sjd/hosts/linear.hpp"
 #include "sjd/hosts/llama_cache.hpp"
 #include "sjd/hosts/llama_config.hpp"
+#include "sjd/hosts/llama_plan.hpp"
 #include "sjd/hosts/llama_weights.hpp"
 #include "sjd/hosts/thread_pool.hpp"
 
 namespace sjd::hosts {
 
-/// Where one row of a pass stands.
-struct LlamaRow {
-  std::int64_t slot = 0;      ///< which KV cache
-  std::int64_t position = 0;  ///< counted from the first word of the prompt
-};
-
 /// The transformer itself: hidden rows in, logits out. LlamaHost checks what reaches it.
 ///
 /// Few rows: the threads share the panels of every product, and so wait for each other many times a
-/// layer. Many rows: each thread takes a part of them through all layers and waits only for the
-/// keys and values of rows in front of its own in the same slot; guidance branches never wait.
+/// layer. Many rows: each thread takes a part of them through all layers, see LlamaPlan.
 ///
 /// Row-invariant: every sum runs in an order that is fixed by the width of the model or by absolute
 /// positions, so the bits of a row depend on its own prefix only, whatever rides in the same pass,
@@ -44,6 +37,7 @@ class LlamaEngine {
         weights_{weights},
         kernel_{kernels(instruction_set)},
         pool_{threads},
+        plan_{rows_per_run * config.kv_heads, threads},
         cache_{config, slots, weights.storage},
         hidden_{rows_per_run * config.hidden_size},
         normed_{weights.storage, rows_per_run, config.hidden_size},
@@ -51,9 +45,6 @@ class LlamaEngine {
         queries_{weights.storage, rows_per_run * config.heads, config.head_dim},
         attended_{weights.storage, rows_per_run, config.heads * config.head_dim},
         activated_{weights.storage, rows_per_run, config.intermediate_size} {
-    tasks_.reserve(static_cast<std::size_t>(rows_per_run * config.kv_heads));
-    parts_.reserve(static_cast<std::size_t>(threads));
-    stored_ = std::vector<std::atomic<std::int64_t>>(static_cast<std::size_t>(threads));
     fill_rotation();
     for (int i = 0; i < threads; ++i) {
       scores_.emplace_back(attention_rows() * group() * cache_.capacity());
@@ -77,8 +68,8 @@ class LlamaEngine {
   ///         consecutive
   void run(std::span<const LlamaRow> rows) {
     rows_ = rows;
-    plan();
-    each_part([&](auto&& workers, const Part& part) {
+    plan_.cut(rows, config_.kv_heads, attention_rows(), pool_.threads());
+    each_part([&](auto&& workers, const LlamaPart& part) {
       for (std::int64_t index = 0; index < config_.layers; ++index) {
         run_layer(workers, part, index);
       }
@@ -91,8 +82,8 @@ class LlamaEngine {
   ///         overwritten, or no data
   void logits(std::int64_t first, std::int64_t count, float* logits, std::int64_t stride,
               MatrixView<float> hidden = {}) {
-    each_part([&](auto&& workers, const Part& whole) {
-      Part part = whole;
+    each_part([&](auto&& workers, const LlamaPart& whole) {
+      LlamaPart part = whole;
       part.first = std::max(first, whole.first);
       part.count = std::min(first + count, whole.first + whole.count) - part.first;
       if (part.count <= 0) return;
@@ -108,36 +99,6 @@ class LlamaEngine {
  private:
   /// Panels of gate, and of up, that one task may take.
   static constexpr std::int64_t most_pairs = 4;
-
-  /// Rows from which on every thread takes a part of them through all layers: reading all weights
-  /// twice then costs less than handing rows to and fro.
-  static constexpr std::int64_t least_rows_alone = 8;
-
-  /// Consecutive rows that go through the layers together, and their attention tasks.
-  struct Part {
-    std::int64_t index = 0;
-    std::int64_t first = 0;
-    std::int64_t count = 0;
-    std::int64_t first_task = 0;
-    std::int64_t tasks = 0;
-  };
-
-  /// The thread that runs a part: a pool of one.
-  struct Alone {
-    int thread = 0;
-    [[nodiscard]] static int threads() { return 1; }
-    template <class Body>
-    void run(std::int64_t tasks, Body&& body) const {
-      for (std::int64_t task = 0; task < tasks; ++task) body(task, thread);
-    }
-  };
-
-  /// Query rows of one slot that one attention task takes, for one key-value head.
-  struct AttentionTask {
-    std::int64_t first = 0;
-    std::int64_t count = 0;
-    std::int64_t head = 0;
-  };
 
   [[nodiscard]] std::int64_t row_count() const { return static_cast<std::int64_t>(rows_.size()); }
   [[nodiscard]] const LlamaRow& row(std::int64_t index) const {
@@ -166,14 +127,15 @@ class LlamaEngine {
   /// Calls body(workers, part) for every part; the only part of a small run has the whole pool.
   template <class Body>
   void each_part(Body&& body) {
-    if (parts_.size() == 1) return body(pool_, parts_.front());
-    pool_.run(static_cast<std::int64_t>(parts_.size()), [&](std::int64_t index, int thread) {
-      body(Alone{thread}, parts_[static_cast<std::size_t>(index)]);
+    const auto parts = plan_.parts();
+    if (parts.size() == 1) return body(pool_, parts.front());
+    pool_.run(static_cast<std::int64_t>(parts.size()), [&](std::int64_t index, int thread) {
+      body(PoolOfOne{thread}, parts[static_cast<std::size_t>(index)]);
     });
   }
 
   template <class Workers>
-  void run_layer(Workers& workers, const Part& part, std::int64_t index) {
+  void run_layer(Workers& workers, const LlamaPart& part, std::int64_t index) {
     const LlamaLayer& layer = weights_.layers[static_cast<std::size_t>(index)];
     const std::int64_t qkv_width = layer.qkv.padded_outputs();
     norm_rows(workers, part, layer.input_norm);
@@ -182,9 +144,10 @@ class LlamaEngine {
             .rows = part.count,
             .y = qkv_.data() + part.first * qkv_width,
             .y_stride = qkv_width});
+    plan_.wait_for_rows_in_front(part, index);
     store_keys(workers, part, layer, index);
-    wait_for_keys(part, index);
     attend(workers, part, index);
+    plan_.attended(part, index);
     add_linear(workers, part, layer.output, attended_);
     norm_rows(workers, part, layer.post_norm);
     activate(workers, part, layer);
@@ -193,7 +156,7 @@ class LlamaEngine {
 
   /// Calls body(row, thread) for the rows of a part, on several threads where that pays.
   template <class Workers, class Body>
-  void each_row(Workers& workers, const Part& part, Body&& body) {
+  void each_row(Workers& workers, const LlamaPart& part, Body&& body) {
     const std::int64_t at_once = workers.threads() == 1 ? part.count : 8;
     const std::int64_t end = part.first + part.count;
     workers.run((part.count + at_once - 1) / at_once, [&](std::int64_t task, int thread) {
@@ -207,7 +170,7 @@ class LlamaEngine {
   /// Fills normed_; `out`, whose row 0 belongs to row `first`, takes the same rows unrounded if it
   /// has data.
   template <class Workers>
-  void norm_rows(Workers& workers, const Part& part, const std::vector<float>& weight,
+  void norm_rows(Workers& workers, const LlamaPart& part, const std::vector<float>& weight,
                  MatrixView<float> out = {}, std::int64_t first = 0) {
     const std::int64_t size = config_.hidden_size;
     each_row(workers, part, [&](std::int64_t i, std::size_t thread) {
@@ -238,7 +201,7 @@ class LlamaEngine {
 
   /// Adds a layer's outputs to the hidden rows.
   template <class Workers>
-  void add_linear(Workers& workers, const Part& part, const PackedLinear& layer,
+  void add_linear(Workers& workers, const LlamaPart& part, const PackedLinear& layer,
                   const Activations& x) {
     linear(workers, layer, x,
            {.first_row = part.first,
@@ -250,7 +213,7 @@ class LlamaEngine {
 
   /// Norms and rotates queries and keys; queries go to [kv_heads, rows, group, head_dim], scaled.
   template <class Workers>
-  void store_keys(Workers& workers, const Part& part, const LlamaLayer& layer,
+  void store_keys(Workers& workers, const LlamaPart& part, const LlamaLayer& layer,
                   std::int64_t layer_index) {
     const std::int64_t dim = config_.head_dim;
     const std::int64_t width = (config_.heads + 2 * config_.kv_heads) * dim;
@@ -283,57 +246,11 @@ class LlamaEngine {
                    inout_head, half);
   }
 
-  /// Cuts the rows into parts, and the parts into attention tasks.
-  void plan() {
-    const std::int64_t most = std::max<std::int64_t>(1, row_count() / least_rows_alone);
-    const std::int64_t parts = std::min<std::int64_t>(pool_.threads(), most);
-    const std::int64_t count = parts < pool_.threads() ? 1 : parts;
-    tasks_.clear();
-    parts_.clear();
-    for (std::int64_t index = 0; index < count; ++index) {
-      const std::int64_t first = row_count() * index / count;
-      const std::int64_t end = row_count() * (index + 1) / count;
-      const auto task = static_cast<std::int64_t>(tasks_.size());
-      plan_attention(first, end);
-      parts_.push_back(
-          {index, first, end - first, task, static_cast<std::int64_t>(tasks_.size()) - task});
-      stored_[static_cast<std::size_t>(index)].store(-1, std::memory_order_relaxed);
-    }
-  }
-
-  void plan_attention(std::int64_t first, std::int64_t end) {
-    while (first < end) {
-      std::int64_t count = 1;
-      while (count < attention_rows() && first + count < end &&
-             row(first + count).slot == row(first).slot) {
-        ++count;
-      }
-      for (std::int64_t head = 0; head < config_.kv_heads; ++head) {
-        tasks_.push_back({first, count, head});
-      }
-      first += count;
-    }
-  }
-
-  /// Says that the keys of a part are stored, and waits for those in front of it in its first slot.
-  /// Parts are claimed in ascending order, so the ones waited for are on their way.
-  void wait_for_keys(const Part& part, std::int64_t layer) {
-    stored_[static_cast<std::size_t>(part.index)].store(layer, std::memory_order_release);
-    for (std::int64_t before = part.index - 1; before >= 0; --before) {
-      const Part& other = parts_[static_cast<std::size_t>(before)];
-      if (row(other.first + other.count - 1).slot != row(part.first).slot) return;
-      const auto& stored = stored_[static_cast<std::size_t>(before)];
-      for (int turn = 0; stored.load(std::memory_order_acquire) < layer; ++turn) {
-        ThreadPool::pause(turn);
-      }
-    }
-  }
-
   template <class Workers>
-  void attend(Workers& workers, const Part& part, std::int64_t layer) {
-    workers.run(part.tasks, [&](std::int64_t index, int thread) {
-      attend_block(tasks_[static_cast<std::size_t>(part.first_task + index)], layer,
-                   static_cast<std::size_t>(thread));
+  void attend(Workers& workers, const LlamaPart& part, std::int64_t layer) {
+    const auto tasks = plan_.tasks(part);
+    workers.run(static_cast<std::int64_t>(tasks.size()), [&](std::int64_t index, int thread) {
+      attend_block(tasks[static_cast<std::size_t>(index)], layer, static_cast<std::size_t>(thread));
     });
   }
 
@@ -366,7 +283,7 @@ class LlamaEngine {
 
   /// silu(gate) * up, a few panels of each at once.
   template <class Workers>
-  void activate(Workers& workers, const Part& part, const LlamaLayer& layer) {
+  void activate(Workers& workers, const LlamaPart& part, const LlamaLayer& layer) {
     const std::int64_t pairs = config_.intermediate_size / panel_width;
     const std::int64_t at_once = std::min(most_pairs, task_size(pairs, workers.threads()));
     workers.run((pairs + at_once - 1) / at_once, [&](std::int64_t task, int thread_number) {
@@ -394,6 +311,7 @@ class LlamaEngine {
   const LlamaWeights& weights_;
   const KernelTable& kernel_;
   ThreadPool pool_;
+  LlamaPlan plan_;
   LlamaCache cache_;
   AlignedArray<float> cosine_;               // [capacity, head_dim / 2]
   AlignedArray<float> sine_;                 // [capacity, head_dim / 2]
@@ -411,9 +329,6 @@ class LlamaEngine {
   std::vector<AlignedArray<float>> gate_up_;  // [threads][rows_per_run, most_pairs * 2 * 32]
   std::vector<AlignedArray<float>> row_;      // [threads], one row of something
   std::span<const LlamaRow> rows_;
-  std::vector<AttentionTask> tasks_;
-  std::vector<Part> parts_;
-  std::vector<std::atomic<std::int64_t>> stored_;  // [threads], last layer whose keys a part stored
 };
 
 }  // namespace sjd::hosts
