@@ -224,11 +224,7 @@ SJD_AMX inline void flat_rows(const Bf16Product& p, std::int64_t first) {
   }
 }
 
-/// Fewer rows than this wait for memory either way, and do without setting up tiles.
-inline constexpr std::int64_t least_rows = 3;
-
 SJD_AMX inline void product_bf16(const Bf16Product& p) {
-  if (p.rows < least_rows) return avx512::product_bf16(p);
   const FlushScope flush_scope;
   const std::int64_t whole = p.rows / 32 * 32;
   const std::int64_t rest = p.rows - whole;
