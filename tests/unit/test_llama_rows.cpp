@@ -130,7 +130,7 @@ void check_row_invariance(const LlamaDirectory& files, const std::vector<std::in
     scripts.emplace_back(files.config, 100 + s, true);
     expected.emplace_back(single, scripts.back(), rows);
   }
-  for (const int threads : {1, 2}) {
+  for (const int threads : {1, 2, 3}) {  // three cut a window of one branch into parts
     for (const std::int64_t batch : batches) {
       LlamaHost host = files.load({.max_sequences = batch, .threads = threads});
       const std::vector<Script> some(scripts.begin(), scripts.begin() + batch);

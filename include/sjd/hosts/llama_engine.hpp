@@ -37,7 +37,7 @@ class LlamaEngine {
         weights_{weights},
         kernel_{kernels(instruction_set)},
         pool_{threads},
-        plan_{rows_per_run * config.kv_heads, threads},
+        plan_{static_cast<std::size_t>(rows_per_run * config.kv_heads), threads},
         cache_{config, slots, weights.storage},
         hidden_{rows_per_run * config.hidden_size},
         normed_{weights.storage, rows_per_run, config.hidden_size},

@@ -57,8 +57,8 @@ class LlamaPlan {
   /// Rows a thread from which on parts are faster than panels.
   static constexpr std::int64_t least_rows = 6;
 
-  LlamaPlan(std::int64_t most_tasks, int threads) : attended_(static_cast<std::size_t>(threads)) {
-    tasks_.reserve(static_cast<std::size_t>(most_tasks));
+  LlamaPlan(std::size_t most_tasks, int threads) : attended_(static_cast<std::size_t>(threads)) {
+    tasks_.reserve(most_tasks);
     parts_.reserve(attended_.size());
   }
 
