@@ -10,38 +10,15 @@
 #include <string>
 #include <vector>
 
+#include "cuda/kernel_arrays.hpp"
 #include "sjd/core/error.hpp"
 #include "sjd/core/random.hpp"
 #include "sjd/cpu/rows.hpp"
-#include "sjd/cuda/rows.hpp"
 #include "support/table_law.hpp"
 
 /// Rows of every kind, what the CPU path makes of them, and how a kernel's answer is compared. Who
 /// runs the kernel is a parameter: the host executor or a device.
 namespace sjd::test {
-
-enum class LogitType : std::uint8_t { fp32, bf16, fp16 };
-
-/// The host arrays of one launch; a runner fills the laws.
-struct RowsBatch {
-  LogitType type = LogitType::fp32;
-  std::int64_t vocab = 0;
-  std::int64_t stride = 0;
-  std::int64_t logit_rows = 0;
-  std::vector<float> logits;                // [logit_rows, stride], what the bits below stand for
-  std::vector<std::uint16_t> short_logits;  // the same as bf16 or fp16
-  std::vector<cuda::RowTask> tasks;
-  std::vector<cuda::SequenceSettings> settings;
-  std::vector<std::vector<float>> scales;  // [sequences][branches - 1]
-  std::vector<PhiloxGate> gates;           // [sequences]
-  cuda::GrammarLines grammar;
-  cuda::DrawKind draw = cuda::DrawKind::categorical;
-  std::int64_t capacity = 0;
-
-  std::vector<cuda::LawHead> heads;   // [tasks]
-  std::vector<TokenId> ids;           // [tasks, capacity]
-  std::vector<std::uint32_t> masses;  // [tasks, capacity]
-};
 
 /// A small stream of numbers for building cases.
 class Dice {
@@ -129,7 +106,7 @@ inline void add_sequence(const RowsCase& c, Dice& dice, std::int64_t number, Row
     batch.scales.back().push_back(4.0F * dice.real() - 0.5F);
   }
   batch.settings.push_back(settings);
-  batch.gates.emplace_back(seed, 3);
+  batch.seeds.push_back(seed);
 }
 
 inline void add_task(const RowsCase& c, Dice& dice, RowsBatch& batch) {
@@ -212,7 +189,7 @@ inline CpuRow cpu_row(const RowsCase& c, const RowsBatch& batch, const cuda::Row
     row.error = error.what();
     return row;
   }
-  const PhiloxGate& gate = batch.gates[s];
+  const PhiloxGate gate{batch.seeds[s], 3};
   const DrawKey key{task.position, task.iteration, Purpose::refresh};
   switch (batch.draw) {
     case cuda::DrawKind::categorical:
@@ -280,16 +257,6 @@ inline std::string rows_difference(const RowsCase& c, const RowsBatch& batch) {
     }
   }
   return "";
-}
-
-/// Fills in what a runner shares: `logits` and all others where the kernel reads them.
-template <class Logit>
-cuda::RowsArguments<Logit> rows_arguments(const RowsBatch& batch, const Logit* logits) {
-  cuda::RowsArguments<Logit> arguments;
-  arguments.logits = {logits, batch.logit_rows, batch.vocab, batch.stride};
-  arguments.task_count = std::ssize(batch.tasks);
-  arguments.draw = batch.draw;
-  return arguments;
 }
 
 }  // namespace sjd::test

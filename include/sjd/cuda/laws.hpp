@@ -45,7 +45,7 @@ struct LawTable {
 
 /// One law to read.
 struct LawView {
-  LawHead head;
+  const LawHead& head;
   const TokenId* ids = nullptr;           // [head.size], ascending
   const std::uint32_t* masses = nullptr;  // [head.size], > 0
 
@@ -54,24 +54,24 @@ struct LawView {
         ids{table.ids + law * table.capacity},
         masses{table.masses + law * table.capacity} {}
 
-  /// Number of tokens with a mass.
-  [[nodiscard]] SJD_DEVICE std::int64_t size() const {
-    if (head.kind == TokenLaw::Kind::uniform) return static_cast<std::int64_t>(head.sum);
+  /// Number of tokens with a mass; 32 bits, as tokens have.
+  [[nodiscard]] SJD_DEVICE std::int32_t size() const {
+    if (head.kind == TokenLaw::Kind::uniform) return static_cast<std::int32_t>(head.sum);
     return head.kind == TokenLaw::Kind::list ? head.size : head.kind == TokenLaw::Kind::point;
   }
   /// The i-th token of the support, ascending.
-  [[nodiscard]] SJD_DEVICE TokenId token(std::int64_t i) const {
-    if (head.kind == TokenLaw::Kind::uniform) return static_cast<TokenId>(i);
+  [[nodiscard]] SJD_DEVICE TokenId token(std::int32_t i) const {
+    if (head.kind == TokenLaw::Kind::uniform) return i;
     return head.kind == TokenLaw::Kind::point ? head.point : ids[i];
   }
-  [[nodiscard]] SJD_DEVICE std::uint32_t mass_at(std::int64_t i) const {
+  [[nodiscard]] SJD_DEVICE std::uint32_t mass_at(std::int32_t i) const {
     return head.kind == TokenLaw::Kind::list ? masses[i] : 1U;
   }
   /// The first i with token(i) >= token; size() if there is none.
-  [[nodiscard]] SJD_DEVICE std::int64_t place(TokenId token) const {
-    std::int64_t low = 0, high = size();
+  [[nodiscard]] SJD_DEVICE std::int32_t place(TokenId token) const {
+    std::int32_t low = 0, high = size();
     while (low < high) {
-      const std::int64_t middle = (low + high) / 2;
+      const std::int32_t middle = low + (high - low) / 2;
       if (this->token(middle) < token) {
         low = middle + 1;
       } else {
@@ -82,7 +82,7 @@ struct LawView {
   }
   /// Mass of one token, 0 off the support.
   [[nodiscard]] SJD_DEVICE std::uint32_t mass(TokenId token) const {
-    const std::int64_t i = place(token);
+    const std::int32_t i = place(token);
     return i < size() && this->token(i) == token ? mass_at(i) : 0U;
   }
 };

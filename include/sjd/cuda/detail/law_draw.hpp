@@ -48,20 +48,21 @@ struct LawDraw {
   /// Calls visit(token, weight) for this thread's piece of p's support until it returns true.
   template <class Visit>
   SJD_DEVICE void walk(int thread, int threads, const Visit& visit) const {
-    const std::int64_t size = p.size();
-    const std::int64_t piece = (size + threads - 1) / threads;
-    const std::int64_t begin = thread * piece;
-    const std::int64_t end = begin + piece < size ? begin + piece : size;
+    const std::int32_t size = p.size();
+    const std::int32_t drafted_size = q.size();
+    const std::int32_t piece = (size + threads - 1) / threads;
+    const std::int32_t begin = thread * piece;
+    const std::int32_t end = begin + piece < size ? begin + piece : size;
     const bool lists = q.head.kind == TokenLaw::Kind::list;
-    std::int64_t j = residual && lists && begin < end ? q.place(p.token(begin)) : 0;
-    for (std::int64_t i = begin; i < end; ++i) {
+    std::int32_t j = residual && lists && begin < end ? q.place(p.token(begin)) : 0;
+    for (std::int32_t i = begin; i < end; ++i) {
       const TokenId token = p.token(i);
       uint128 weight = p.mass_at(i);
       if (residual) {
         if (lists) {
-          while (j < q.size() && q.ids[j] < token) ++j;
+          while (j < drafted_size && q.ids[j] < token) ++j;
         }
-        const bool shared = lists && j < q.size() && q.ids[j] == token;
+        const bool shared = lists && j < drafted_size && q.ids[j] == token;
         const std::uint32_t mass = lists ? (shared ? q.masses[j] : 0U) : q.mass(token);
         const uint128 drafted = uint128{mass} * p.head.sum;
         weight = weight * q.head.sum;
