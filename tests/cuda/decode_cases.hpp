@@ -120,8 +120,8 @@ inline void feed_first(const DecoderState& state, const EmbeddingSpace& space, c
   }
 }
 
-/// Decodes one batch on both sides; `run(step, arrays)` is one library step of the kernels. Returns
-/// what differs first, or nothing.
+/// Decodes one batch on both sides; `run(step, shape, arrays, tables)` is one library step of the
+/// kernels. Returns what differs first, or nothing.
 ///
 /// `Schedule` and `policies` are those of the CPU decoder; the grammar repeats after `period`.
 template <class Run, class Schedule, class Grammar, class... Policies>
@@ -145,6 +145,7 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
   const cuda::BatchShape shape{
       c.table.sequences,       c.window,      100,
       noisy ? c.table.dim : 0, c.table.vocab, static_cast<std::int64_t>(c.scales) + 1};
+  const EmbeddingTables tables{space.normalized, space.mean, space.scale};
   DecodeArrays all{shape, c.window, c.table.vocab, noise};
   if (period > 0) all.grammar = cuda::write_out(grammar, period, c.table.vocab);
   const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, space, all);
@@ -160,7 +161,7 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
     }
     static_cast<void>(denoiser.step(states));
     run_table(twin, c, shape, all);
-    run(step, all);
+    run(step, shape, all, tables);
     for (std::size_t s = 0; s < states.size(); ++s) {
       DecoderState copy = states[s];
       all.image.get(static_cast<std::int64_t>(s), copy);
@@ -174,6 +175,41 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
     }
   }
   return "the decode never ends";
+}
+
+/// A small ragged decode of some window, guidance and filter.
+inline DecodeCase decode_case(KernelRules rules, std::uint64_t seed, std::int64_t dim = 1) {
+  DecodeCase c{.rules = rules, .seed = seed};
+  c.table = {.vocab = 7, .dim = dim, .seed = seed, .sequences = 3, .spread = 1.0F};
+  c.window = static_cast<std::int32_t>(2 + seed % 5);
+  c.scales = seed % 3;
+  if (seed % 4 == 1) c.sampling.top_k = 4;
+  if (seed % 4 == 2) c.sampling.top_p = 0.8F;
+  if (seed % 4 == 3) c.sampling.temperature = 0.0F;
+  return c;
+}
+
+/// decode_difference of a decode without noise, under a grammar.
+template <class Run, class... Policies>
+std::string clean_difference(KernelRules rules, std::uint64_t seed, const Run& run,
+                             Policies... policies) {
+  return decode_difference(decode_case(rules, seed), run, NoNoise{}, RowEndGrammar{3, 5}, 4,
+                           policies...);
+}
+
+/// The same with noise, of one or three levels and either descent.
+template <class Run, class... Policies>
+std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& run,
+                             Policies... policies) {
+  const KarrasSchedule schedule{
+      .levels = seed % 2 == 0 ? 3 : 1,
+      .grid = 4,
+      .rho_min = 0.5F,
+      .rho_max = 2.0F,
+      .descent = seed % 3 == 0 ? LevelDescent::by_deadline : LevelDescent::by_age,
+      .tokens_per_level = 2};
+  return decode_difference(decode_case(rules, seed, 5), run, schedule, RowEndGrammar{3, 5}, 4,
+                           policies...);
 }
 
 }  // namespace sjd::test

@@ -64,6 +64,13 @@ struct DecodeArrays {
   cuda::NoiseLines lines;
 };
 
+/// The embedding space as kernels take it.
+struct EmbeddingTables {
+  std::vector<float> clean{};  // [vocab, dim]
+  std::vector<float> mean{};   // [dim]
+  std::vector<float> scale{};  // [dim]
+};
+
 /// The arrays of one statistics run.
 struct StatisticsArrays {
   std::int64_t vocab = 0;

@@ -19,30 +19,18 @@ using cuda::Refresh;
 struct OnHost {
   cuda::HostLauncher& launcher;
 
-  void operator()(const cuda::StepArguments<float>& step, const DecodeArrays&) const {
+  void operator()(const cuda::StepArguments<float>& step, const cuda::BatchShape&,
+                  const DecodeArrays&, const EmbeddingTables&) const {
     cuda::decode_step(launcher, step);
   }
 };
-
-DecodeCase decode_case(KernelRules rules, std::uint64_t seed, std::int64_t dim = 1) {
-  DecodeCase c{.rules = rules, .seed = seed};
-  c.table = {.vocab = 7, .dim = dim, .seed = seed, .sequences = 3, .spread = 1.0F};
-  c.window = static_cast<std::int32_t>(2 + seed % 5);
-  c.scales = seed % 3;
-  if (seed % 4 == 1) c.sampling.top_k = 4;
-  if (seed % 4 == 2) c.sampling.top_p = 0.8F;
-  if (seed % 4 == 3) c.sampling.temperature = 0.0F;
-  return c;
-}
 
 template <class... Policies>
 void compare(KernelRules rules, Policies... policies) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     cuda::HostLauncher launcher{{.seed = seed}};
-    const DecodeCase c = decode_case(rules, seed);
     CAPTURE(seed);
-    CHECK(decode_difference(c, OnHost{launcher}, NoNoise{}, RowEndGrammar{3, 5}, 4, policies...) ==
-          "");
+    CHECK(clean_difference(rules, seed, OnHost{launcher}, policies...) == "");
     CHECK(launcher.launched.size() % 3 == 0);
   }
 }
@@ -51,17 +39,8 @@ template <class... Policies>
 void compare_noisy(KernelRules rules, Policies... policies) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     cuda::HostLauncher launcher{{.seed = seed}};
-    const DecodeCase c = decode_case(rules, seed, 5);
-    const KarrasSchedule schedule{
-        .levels = seed % 2 == 0 ? 3 : 1,
-        .grid = 4,
-        .rho_min = 0.5F,
-        .rho_max = 2.0F,
-        .descent = seed % 3 == 0 ? LevelDescent::by_deadline : LevelDescent::by_age,
-        .tokens_per_level = 2};
     CAPTURE(seed);
-    CHECK(decode_difference(c, OnHost{launcher}, schedule, RowEndGrammar{3, 5}, 4, policies...) ==
-          "");
+    CHECK(noisy_difference(rules, seed, OnHost{launcher}, policies...) == "");
   }
 }
 

@@ -40,7 +40,7 @@ class BatchImage {
         ids(size(2 * shape.sequences * shape.ring * shape.capacity)),
         masses(ids.size()),
         lost(size(shape.sequences), BatchState::no_position) {
-    for (auto& counts : counts_) counts.resize(size(shape.sequences * shape.ring));
+    for (auto& line : counts) line.resize(size(shape.sequences * shape.ring));
   }
 
   /// The image as kernels take it; valid while the image lives and is not moved.
@@ -57,8 +57,8 @@ class BatchImage {
     batch.noisy = noisy.data();
     batch.laws = {heads.data(), ids.data(), masses.data(), static_cast<std::int64_t>(heads.size()),
                   shape_.capacity};
-    batch.counts = {counts_[0].data(), counts_[1].data(), counts_[2].data(), counts_[3].data(),
-                    counts_[4].data()};
+    batch.counts = {counts[0].data(), counts[1].data(), counts[2].data(), counts[3].data(),
+                    counts[4].data()};
     batch.lost = lost.data();
     return batch;
   }
@@ -110,11 +110,11 @@ class BatchImage {
     s.recovered = from.recovered_in_all;
     s.bonus = from.bonus_in_all;
     std::int64_t kind = 0;
-    for (auto* counts : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age,
-                         &s.accepted_by_age, &s.passes_by_rows}) {
-      const auto line = counts_[size(kind++)].begin() + place * shape_.ring;
-      counts->assign(line, line + shape_.ring);
-      while (!counts->empty() && counts->back() == 0) counts->pop_back();
+    for (auto* into : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age, &s.accepted_by_age,
+                       &s.passes_by_rows}) {
+      const auto line = counts[size(kind++)].begin() + place * shape_.ring;
+      into->assign(line, line + shape_.ring);
+      while (!into->empty() && into->back() == 0) into->pop_back();
     }
   }
 
@@ -176,13 +176,13 @@ class BatchImage {
 
   void copy_counts(std::int64_t place, const DecodeStatistics& s) {
     std::int64_t kind = 0;
-    for (const auto* counts : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age,
-                               &s.accepted_by_age, &s.passes_by_rows}) {
-      expects(static_cast<std::int64_t>(counts->size()) <= shape_.ring, ErrorCode::contract,
+    for (const auto* from : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age,
+                             &s.accepted_by_age, &s.passes_by_rows}) {
+      expects(static_cast<std::int64_t>(from->size()) <= shape_.ring, ErrorCode::contract,
               "BatchImage: the counters of a state are longer than the batch");
-      const auto line = counts_[size(kind++)].begin() + place * shape_.ring;
+      const auto line = counts[size(kind++)].begin() + place * shape_.ring;
       std::fill(line, line + shape_.ring, std::uint64_t{0});
-      std::copy(counts->begin(), counts->end(), line);
+      std::copy(from->begin(), from->end(), line);
     }
   }
 
@@ -199,9 +199,7 @@ class BatchImage {
   std::vector<TokenId> ids;                // [sequences, 2, ring, capacity]
   std::vector<std::uint32_t> masses;       // [sequences, 2, ring, capacity]
   std::vector<std::uint64_t> lost;         // [sequences]
-
- private:
-  std::vector<std::uint64_t> counts_[5];  // [sequences, ring], as in BatchCounts
+  std::vector<std::uint64_t> counts[5];    // [sequences, ring], as in BatchCounts
 };
 
 }  // namespace sjd::cuda

@@ -60,19 +60,17 @@ struct RowsShared {
   std::uint32_t bad;          // of the row
 };
 
-/// What is known of a row before its logits are read.
+/// What is known of a row before its logits are read; it stays in registers, so it is small.
 struct RowCase {
-  std::int64_t index = 0;
-  std::int64_t law = 0;
+  std::int64_t index = 0;  // of the task
   TokenId forced = -1;
+  float inverse = 1.0F;  // of the temperature
+  float share = 1.0F;    // top-p
+  std::uint32_t top_k = 0;
   bool greedy = false;   // temperature 0
   bool cut = false;      // top-k leaves something out
   bool nucleus = false;  // top-p may
   bool races = false;    // the draw compares all tokens
-  float inverse = 1.0F;  // of the temperature
-  float share = 1.0F;    // top-p
-  std::uint64_t top_k = 0;
-  std::int64_t sequence = 0;
 };
 
 template <class Logit>
@@ -81,14 +79,12 @@ SJD_DEVICE RowCase row_case(const RowsArguments<Logit>& a, const RowTask& task,
   const SamplingOptions& sampling = a.settings[task.sequence].sampling;
   RowCase row;
   row.index = index;
-  row.law = task.law;
-  row.sequence = task.sequence;
   row.forced = a.grammar.forced_at(task.position);
   row.greedy = sampling.temperature == 0.0F;
   row.cut = !row.greedy && sampling.top_k > 0 && sampling.top_k < a.logits.columns;
   row.nucleus = !row.greedy && sampling.top_p < 1.0F;
   row.races = !row.greedy && (a.draw == DrawKind::gumbel || a.draw == DrawKind::mode);
-  row.top_k = static_cast<std::uint64_t>(sampling.top_k);
+  if (row.cut) row.top_k = static_cast<std::uint32_t>(sampling.top_k);
   row.share = sampling.top_p;
   if (!row.greedy) {
     constexpr float most = std::numeric_limits<float>::max();

@@ -73,31 +73,26 @@ SJD_DEVICE inline void count_kept(const RowCase& row, const RowKeys& keys,
   return (i & 2U) != 0 ? high : low;
 }
 
-/// Draws one token while the kept tokens pass by in ascending order.
-class RowDraw {
- public:
-  template <class Logit>
-  SJD_DEVICE RowDraw(const RowsArguments<Logit>& a, const RowCase& row, std::uint64_t sum,
-                     std::uint64_t before)
-      : kind_{a.draw}, key_{a.settings[row.sequence].key}, before_{before} {
-    const RowTask& task = a.tasks[row.index];
-    draw_ = {task.position, task.iteration, a.purpose};
-    if (a.draw != DrawKind::categorical) draw_ = {task.position, 0, Purpose::shared};
-    if (!row.races) rank_ = static_cast<std::uint64_t>(scale_to(draw_bits(key_, draw_), sum));
-  }
+/// Where in [0, sum) the inverse CDF of a row is asked.
+template <class Logit>
+[[nodiscard]] SJD_DEVICE std::uint64_t rank_of(const RowsArguments<Logit>& a, const RowTask& task,
+                                               std::uint64_t sum) {
+  DrawKey draw{task.position, task.iteration, a.purpose};
+  if (a.draw != DrawKind::categorical) draw = {task.position, 0, Purpose::shared};
+  return static_cast<std::uint64_t>(scale_to(draw_bits(a.settings[task.sequence].key, draw), sum));
+}
 
-  /// Whether this token is the draw of the inverse CDF.
-  SJD_DEVICE bool holds(std::uint32_t mass) {
-    const bool here = rank_ >= before_ && rank_ - before_ < mass;
-    before_ += mass;
-    return here;
-  }
-  /// Enters this token into the race.
+/// A race of the kept tokens that pass by in ascending order.
+class RowRace {
+ public:
+  SJD_DEVICE RowRace(DrawKind kind, std::uint64_t key, Position position)
+      : key_{key}, position_{static_cast<std::uint32_t>(position)}, kind_{kind} {}
+
   SJD_DEVICE void enter(TokenId token, std::uint32_t mass) {
     const auto id = static_cast<std::uint32_t>(token);
     if (kind_ == DrawKind::gumbel && id / 4 != block_) {
       block_ = id / 4;
-      words_ = draw_words(key_, draw_, block_);
+      words_ = draw_words(key_, {position_, 0, Purpose::shared}, block_);
     }
     const std::uint64_t time = race_time(kind_, word_of(words_, id % 4), token, mass);
     best_ = time < best_ ? time : best_;
@@ -105,14 +100,12 @@ class RowDraw {
   [[nodiscard]] SJD_DEVICE std::uint64_t best() const { return best_; }
 
  private:
-  DrawKind kind_;
   std::uint64_t key_;
-  DrawKey draw_{};
-  std::uint64_t rank_ = 0;
-  std::uint64_t before_;
   std::uint64_t best_ = 0xFFFFFFFFFFFFFFFFU;
-  std::uint32_t block_ = no_token;
   std::array<std::uint32_t, 4> words_{};
+  std::uint32_t block_ = no_token;
+  std::uint32_t position_;
+  DrawKind kind_;
 };
 
 [[nodiscard]] SJD_DEVICE inline RowStatus row_status(const RowCase& row, const RowsShared& s,
@@ -124,19 +117,44 @@ class RowDraw {
 }
 
 /// The head of a row; whoever holds them writes the drawn token and that of a point law.
-SJD_DEVICE inline void write_head(const LawTable& laws, const RowCase& row, const RowsShared& s,
-                                  std::uint64_t sum, std::uint32_t size) {
-  LawHead& head = laws.heads[row.law];
-  const RowStatus status = row_status(row, s, size, laws.capacity);
+SJD_DEVICE inline void write_head(LawHead& head, const RowCase& row, const RowsShared& s,
+                                  RowStatus status, std::uint64_t sum, std::uint32_t size) {
   if (status != RowStatus::ok) {
     head = {0, 0, TokenLaw::Kind::none, status, static_cast<TokenId>(s.bad), -1};
     return;
   }
   head.status = status;
-  head.sum = row.greedy ? 1 : sum;
+  head.sum = sum;
   head.size = row.greedy ? 1 : static_cast<std::int32_t>(size);
   head.kind = row.greedy ? TokenLaw::Kind::point : TokenLaw::Kind::list;
   if (!row.greedy) head.point = -1;
+}
+
+/// Writes the kept tokens of one thread behind those of all threads before it, and shows each to
+/// visit(token, mass).
+template <class Visit>
+SJD_DEVICE void write_kept(const LawTable& laws, std::int64_t law, const RowCase& row,
+                           const RowCut& cut, const Tally& before, const RowKeys& keys,
+                           const RowsShared& s, const Visit& visit) {
+  TokenId* ids = laws.ids + law * laws.capacity;
+  std::uint32_t* masses = laws.masses + law * laws.capacity;
+  std::uint32_t place = before.above + cut.kept_ties(before);
+  std::uint32_t ties = cut.ties - cut.kept_ties(before);  // still free
+  for (std::int32_t i = keys.begin; i < keys.end; ++i) {
+    const std::uint32_t key = keys.at(i);
+    if (key < cut.key || (key == cut.key && ties == 0)) continue;
+    const std::uint32_t mass = row.greedy ? 1U : key_mass(row, s.top, key);
+    if (mass == 0) continue;
+    ties -= key == cut.key ? 1U : 0U;
+    const TokenId token = keys.first + i;
+    if (row.greedy) {
+      laws.heads[law].point = token;
+    } else {
+      ids[place] = token;
+      masses[place++] = mass;
+    }
+    visit(token, mass);
+  }
 }
 
 /// A phase, behind it a cluster barrier: the kept tokens of each thread, in their places.
@@ -153,40 +171,32 @@ SJD_DEVICE void write_law(const RowsArguments<Logit>& a, const RowCase& row, con
     total += block;
   }
   const std::uint32_t size = total.above + cut.kept_ties(total);
-  const std::uint64_t sum = cut.mass(total);
-  if (t.rank == 0 && t.index == 0) write_head(a.laws, row, s, sum, size);
-  if (row_status(row, s, size, a.laws.capacity) != RowStatus::ok) return;
-  const std::int64_t first = row.law * a.laws.capacity;
-  std::uint32_t place = before.above + cut.kept_ties(before);
-  std::uint32_t ties = cut.ties - cut.kept_ties(before);  // still free
-  RowDraw draw{a, row, row.greedy ? 1 : sum, row.greedy ? 0 : cut.mass(before)};
-  for (std::int32_t i = keys.begin; i < keys.end; ++i) {
-    const std::uint32_t key = keys.at(i);
-    if (key < cut.key || (key == cut.key && ties == 0)) continue;
-    const std::uint32_t mass = row.greedy ? 1U : key_mass(row, s.top, key);
-    if (mass == 0) continue;
-    ties -= key == cut.key ? 1U : 0U;
-    const auto token = static_cast<TokenId>(keys.first + i);
-    if (row.greedy) {
-      a.laws.heads[row.law].point = token;
-    } else {
-      a.laws.ids[first + place] = token;
-      a.laws.masses[first + place++] = mass;
-    }
-    if (row.races) {
-      draw.enter(token, mass);
-    } else if (draw.holds(mass)) {
-      a.laws.heads[row.law].drawn = token;
-    }
+  const std::uint64_t sum = row.greedy ? 1 : cut.mass(total);
+  const RowTask& task = a.tasks[row.index];
+  LawHead& head = a.laws.heads[task.law];
+  const RowStatus status = row_status(row, s, size, a.laws.capacity);
+  if (t.rank == 0 && t.index == 0) write_head(head, row, s, status, sum, size);
+  if (status != RowStatus::ok) return;
+  if (row.races) {
+    RowRace race{a.draw, a.settings[task.sequence].key, task.position};
+    write_kept(a.laws, task.law, row, cut, before, keys, s,
+               [&race](TokenId token, std::uint32_t mass) { race.enter(token, mass); });
+    atomic_min(s.best[t.index % lanes], race.best());
+    return;
   }
-  if (row.races) atomic_min(s.best[t.index % lanes], draw.best());
+  const std::uint64_t rank = rank_of(a, task, sum);
+  std::uint64_t passed = row.greedy ? 0 : cut.mass(before);
+  write_kept(a.laws, task.law, row, cut, before, keys, s, [&](TokenId token, std::uint32_t mass) {
+    if (rank >= passed && rank - passed < mass) head.drawn = token;
+    passed += mass;
+  });
 }
 
 /// A phase: the winner of the race of all blocks.
 template <class Logit>
 SJD_DEVICE void end_race(const RowsArguments<Logit>& a, const RowCase& row,
                          const Thread<RowsShared>& t) {
-  LawHead& head = a.laws.heads[row.law];
+  LawHead& head = a.laws.heads[a.tasks[row.index].law];
   if (t.rank > 0 || t.index > 0 || head.status != RowStatus::ok) return;
   std::uint64_t best = 0xFFFFFFFFFFFFFFFFU;
   for (int rank = 0; rank < t.ranks; ++rank) {
@@ -196,15 +206,14 @@ SJD_DEVICE void end_race(const RowsArguments<Logit>& a, const RowCase& row,
 }
 
 /// The point law of a forced position.
-SJD_DEVICE inline void write_forced(const LawTable& laws, const RowCase& row,
-                                    const Thread<RowsShared>& t) {
+SJD_DEVICE inline void write_forced(LawHead& to, const RowCase& row, const Thread<RowsShared>& t) {
   if (t.rank > 0 || t.index > 0) return;
   LawHead head;
   head.sum = 1;
   head.size = 1;
   head.kind = TokenLaw::Kind::point;
   head.point = head.drawn = row.forced;
-  laws.heads[row.law] = head;
+  to = head;
 }
 
 }  // namespace sjd::cuda::detail

@@ -29,7 +29,9 @@ struct RowsKernel {
     const RowCase row = row_case(a, task, index);
     if (row.forced >= 0) {
       if constexpr (Part != RowsPart::first) {
-        block.phase([&a, row](const Here& t) { write_forced(a.laws, row, t); });
+        block.phase([&a, row](const Here& t) {
+          write_forced(a.laws.heads[a.tasks[row.index].law], row, t);
+        });
       }
       return;
     }
