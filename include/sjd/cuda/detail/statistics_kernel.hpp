@@ -37,13 +37,16 @@ struct MomentsKernel {
     block.phase([&a, first](const Here& t) {
       const std::int64_t line = first * t.count + t.index;
       const auto& table = a.table;
-      if (line >= (a.per_channel ? table.columns : table.rows)) return;
+      const std::int64_t lines = a.per_channel ? table.columns : table.rows;
+      if (line >= lines) return;
+      const Moments m =
+          moments(table.data + line * (a.per_channel ? 1 : table.stride),
+                  table.rows + table.columns - lines, a.per_channel ? table.stride : 1);
       if (a.per_channel) {
-        const Moments m = moments(table.data + line, table.rows, table.stride);
         a.mean[line] = static_cast<float>(m.mean);
         a.scale[line] = static_cast<float>(m.scale());
       } else {
-        a.rows[line] = moments(table.data + line * table.stride, table.columns, 1);
+        a.rows[line] = m;
       }
     });
   }
