@@ -8,8 +8,17 @@
 #define SJD_HOST_DEVICE
 #endif
 
+/// SJD_DEVICE marks what only kernel bodies call: device code under nvcc, else code of the host
+/// executor.
+#if defined(__CUDACC__)
+#define SJD_DEVICE __device__
+#else
+#define SJD_DEVICE
+#endif
+
 /// Fast-math folds isnan and reorders sums: no promise of this library would hold under it.
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#if defined(__FAST_MATH__) || defined(__USE_FAST_MATH__) || \
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "sjd: -ffast-math (or -ffinite-math-only) breaks exact decoding; compile without it"
 #endif
 

@@ -15,7 +15,8 @@ SJD_HOST_DEVICE inline float rounded_product(float a, float b) {
   return std::fmaf(a, b, 0.0F);
 }
 
-/// Coefficients of a polynomial, highest power first; what CPU lanes and CUDA threads share.
+/// Coefficients of a polynomial, highest power first; what CPU lanes and CUDA threads share. Shared
+/// functions copy them into a constant of their own: device code cannot name a host's array.
 template <std::size_t N>
 struct Terms {
   float of[N];
@@ -53,7 +54,8 @@ SJD_HOST_DEVICE inline float exp2_nonpositive(float x) {
   const float whole = std::nearbyintf(x);
   const float f = x - whole;
   const auto exponent = static_cast<std::uint32_t>(static_cast<std::int32_t>(whole) + 127) << 23;
-  return horner(exp2_terms, f) * std::bit_cast<float>(exponent);
+  constexpr Terms terms = exp2_terms;
+  return horner(terms, f) * std::bit_cast<float>(exponent);
 }
 
 /// e^x for x <= 0; see exp2_nonpositive.
@@ -73,8 +75,9 @@ SJD_HOST_DEVICE inline float log_positive(float x) {
     m *= 0.5F;
     exponent += 1;
   }
+  constexpr Terms terms = atanh_terms;
   const float s = (m - 1.0F) / (m + 1.0F);
-  return std::fmaf(static_cast<float>(exponent), 6.9314718e-1F, s * horner(atanh_terms, s * s));
+  return std::fmaf(static_cast<float>(exponent), 6.9314718e-1F, s * horner(terms, s * s));
 }
 
 /// Exponential variate -log(1 - v), v = (word + 1/2) / 2^32, exact to float precision at both ends:
@@ -88,7 +91,8 @@ SJD_HOST_DEVICE inline float exponential_variate(std::uint32_t word) {
   }
   const float v = std::fmaf(static_cast<float>(word), unit, half);
   const float s = v / (2.0F - v);
-  return s * horner(atanh_terms, s * s);
+  constexpr Terms terms = atanh_terms;
+  return s * horner(terms, s * s);
 }
 
 /// Standard normal quantile of a probability in (0, 1), by fma polynomials on both back ends.
@@ -98,8 +102,9 @@ SJD_HOST_DEVICE inline float exponential_variate(std::uint32_t word) {
 SJD_HOST_DEVICE inline float normal_quantile(float probability) {
   const float x = std::fmaf(2.0F, probability, -1.0F);
   const float w = -log_positive(std::fmaf(-x, x, 1.0F));
-  const float p = w < 5.0F ? horner(erfinv_centre_terms, w - 2.5F)
-                           : horner(erfinv_tail_terms, std::sqrt(w) - 3.0F);
+  constexpr Terms centre = erfinv_centre_terms;
+  constexpr Terms tail = erfinv_tail_terms;
+  const float p = w < 5.0F ? horner(centre, w - 2.5F) : horner(tail, std::sqrt(w) - 3.0F);
   return 1.41421356F * p * x;
 }
 

@@ -8,36 +8,14 @@
 #include <span>
 
 #include "sjd/core/config.hpp"
+#include "sjd/core/draw.hpp"
 #include "sjd/core/error.hpp"
 #include "sjd/core/mass.hpp"
 #include "sjd/core/numeric.hpp"
-#include "sjd/core/philox.hpp"
 #include "sjd/cpu/kernels.hpp"
 #include "sjd/policy.hpp"
 
 namespace sjd {
-
-/// What a random number is for. Two draws of one decode never share (position, iteration, purpose,
-/// lane), but for `shared`, which leaves out the iteration on purpose.
-enum class Purpose : std::uint32_t {
-  target = 1,           ///< token drawn from the target law: first token, bonus
-  accept = 2,           ///< the test that admits a draft
-  residual = 3,         ///< token drawn after a rejection
-  entry = 4,            ///< token of an entering slot
-  noise = 5,            ///< Gaussian embedding of an entering slot
-  refresh = 6,          ///< fresh draft token
-  couple_keep = 7,      ///< maximal coupling: keep the draft or not
-  couple_residual = 8,  ///< maximal coupling: the new draft
-  shared = 9,           ///< noise fixed per position (Gumbel or quantile)
-};
-
-/// Where a draw stands. No batch slot, rank, clock or launch shape enters.
-struct DrawKey {
-  Position position = 0;  ///< image position of the token that the draw is about
-  /// Committed iterations of this sequence; a retried one draws the same.
-  std::int64_t iteration = 0;
-  Purpose purpose = Purpose::target;
-};
 
 /// All chance of a decode goes through one gate.
 ///
@@ -62,29 +40,6 @@ concept GumbelGate = RandomGate<G> && requires(G& gate, const TokenLaw& law) {
   { gate.gumbel(Position{}, law) } -> std::same_as<TokenId>;
 };
 
-/// Mixes seed and sample number into one 64-bit key.
-///
-/// source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), applied to seed and then
-///         to sample
-SJD_HOST_DEVICE inline std::uint64_t mix_key(std::uint64_t seed, std::uint64_t sample) {
-  const auto finalise = [](std::uint64_t x) {
-    x += 0x9E3779B97F4A7C15U;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
-    return x ^ (x >> 31);
-  };
-  return finalise(finalise(seed) ^ sample);
-}
-
-/// floor(random x bound / 2^128) for random in [0, 2^128): an integer in [0, bound).
-inline uint128 scale_to(uint128 random, uint128 bound) {
-  const auto low = std::numeric_limits<std::uint64_t>::max();
-  const uint128 a1 = random >> 64, a0 = random & low, b1 = bound >> 64, b0 = bound & low;
-  const uint128 middle = a1 * b0 + ((a0 * b0) >> 64);
-  const uint128 carry = (a0 * b1 + (middle & low)) >> 64;
-  return a1 * b1 + (middle >> 64) + carry;
-}
-
 /// The production gate: counter-based, so a draw depends on its key alone and never on what was
 /// drawn before.
 ///
@@ -96,9 +51,7 @@ class PhiloxGate {
 
   /// 128 uniform bits of one key and lane.
   [[nodiscard]] uint128 bits(DrawKey key, std::uint32_t lane = 0) const {
-    const auto w = words(key, lane);
-    return (uint128{(std::uint64_t{w[0]} << 32) | w[1]} << 64) |
-           ((std::uint64_t{w[2]} << 32) | w[3]);
+    return draw_bits(key_, key, lane);
   }
 
   [[nodiscard]] bool bernoulli(DrawKey key, uint128 part, uint128 whole) const {
@@ -130,7 +83,7 @@ class PhiloxGate {
   void gaussian(DrawKey key, std::span<float> values) const {
     cpu::kernels().normals(
         {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration),
-         static_cast<std::uint32_t>(key.purpose), halves()},
+         static_cast<std::uint32_t>(key.purpose), key_halves(key_)},
         values.data(), static_cast<std::int64_t>(values.size()));
   }
 
@@ -151,7 +104,7 @@ class PhiloxGate {
       const auto token = static_cast<std::uint32_t>(law.token(i));
       if (token / 4 != block) {
         block = token / 4;
-        w = words({position, 0, Purpose::shared}, block);
+        w = draw_words(key_, {position, 0, Purpose::shared}, block);
       }
       const float time = exponential_variate(w[token % 4]) / static_cast<float>(law.mass_at(i));
       if (time < best_time) {
@@ -163,17 +116,6 @@ class PhiloxGate {
   }
 
  private:
-  [[nodiscard]] std::array<std::uint32_t, 4> words(DrawKey key, std::uint32_t lane) const {
-    return philox4x32(
-        {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration), lane,
-         static_cast<std::uint32_t>(key.purpose)},
-        halves());
-  }
-
-  [[nodiscard]] std::array<std::uint32_t, 2> halves() const {
-    return {static_cast<std::uint32_t>(key_), static_cast<std::uint32_t>(key_ >> 32)};
-  }
-
   /// The token whose slice of the CDF holds `rank` in [0, sum).
   static TokenId token_at(const TokenLaw& law, uint128 rank) {
     if (law.kind() == TokenLaw::Kind::uniform) return static_cast<TokenId>(rank);

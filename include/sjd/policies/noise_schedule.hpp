@@ -80,7 +80,8 @@ struct KarrasSchedule {
 
   /// The decoding level after one refinement of a slot `distance` >= 1 positions behind the new
   /// tip.
-  [[nodiscard]] std::int32_t next_level(std::int32_t level, std::int64_t distance) const {
+  [[nodiscard]] SJD_HOST_DEVICE std::int32_t next_level(std::int32_t level,
+                                                        std::int64_t distance) const {
     if (descent == LevelDescent::by_age) return std::max(level - 1, 0);
     const auto allowed = static_cast<std::int32_t>(
         std::min<std::int64_t>((distance - 1) / tokens_per_level, levels));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -12,6 +11,7 @@
 #include "sjd/core/embedding_space.hpp"
 #include "sjd/core/error.hpp"
 #include "sjd/core/matrix_view.hpp"
+#include "sjd/core/moments.hpp"
 #include "sjd/model.hpp"
 #include "sjd/policy.hpp"
 
@@ -54,17 +54,10 @@ struct PerChannelNormalization {
 
  private:
   static void channel_statistics(MatrixView<const float> table, EmbeddingSpace& space) {
-    const auto count = static_cast<double>(table.rows);
-    for (std::size_t d = 0; d < static_cast<std::size_t>(table.columns); ++d) {
-      double mean = 0.0;
-      for (std::int64_t v = 0; v < table.rows; ++v) mean += double{table.row(v)[d]} / count;
-      double variance = 0.0;
-      for (std::int64_t v = 0; v < table.rows; ++v) {
-        const double off = double{table.row(v)[d]} - mean;
-        variance += off * off / count;
-      }
-      space.mean[d] = static_cast<float>(mean);
-      space.scale[d] = variance > 0.0 ? static_cast<float>(std::sqrt(variance)) : 1.0F;
+    for (std::int64_t d = 0; d < table.columns; ++d) {
+      const Moments m = moments(table.data + d, table.rows, table.stride);
+      space.mean[static_cast<std::size_t>(d)] = static_cast<float>(m.mean);
+      space.scale[static_cast<std::size_t>(d)] = static_cast<float>(m.scale());
     }
   }
 };
@@ -80,15 +73,13 @@ struct PerTokenNormalization {
     double all_scales = 0.0;
     for (std::int64_t v = 0; v < table.rows; ++v) {
       const std::span<const float> e = table.row(v);
-      double mean = 0.0;
-      for (const float x : e) mean += double{x} / static_cast<double>(e.size());
-      double variance = 0.0;
-      for (const float x : e) variance += (x - mean) * (x - mean) / static_cast<double>(e.size());
-      const double scale = variance > 0.0 ? std::sqrt(variance) : 1.0;
+      const Moments m = moments(e.data(), table.columns, 1);
       float* out = space.normalized.data() + v * space.dim;
-      for (std::size_t d = 0; d < e.size(); ++d) out[d] = static_cast<float>((e[d] - mean) / scale);
-      all_means += mean / static_cast<double>(table.rows);
-      all_scales += scale / static_cast<double>(table.rows);
+      for (std::size_t d = 0; d < e.size(); ++d) {
+        out[d] = static_cast<float>((e[d] - m.mean) / m.scale());
+      }
+      all_means += m.mean / static_cast<double>(table.rows);
+      all_scales += m.scale() / static_cast<double>(table.rows);
     }
     std::fill(space.mean.begin(), space.mean.end(), static_cast<float>(all_means));
     std::fill(space.scale.begin(), space.scale.end(), static_cast<float>(all_scales));

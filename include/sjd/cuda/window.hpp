@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "sjd/core/error.hpp"
+#include "sjd/cuda/detail/window_kernel.hpp"
+#include "sjd/policies/noise_schedule.hpp"
+
+/// The *window* kernel: from a verdict to the rows of the next pass.
+namespace sjd::cuda {
+
+/// Moves every window behind its new tip: surviving drafts take their token of this pass and one
+/// denoising step, new slots enter as uniform tokens, forced tokens or fresh Gaussian rows, noisy
+/// rows are de-normalised for the host, and the rows of the next pass are written. Bits are those
+/// of cpu::advance with the policies that WindowArguments names.
+///
+/// shapes  see WindowArguments; one block for each row of the next pass
+/// memory  all pointers in the launcher's memory; nothing is allocated
+/// edge    a finished sequence has no rows (sequence -1); a failed one keeps the rows that it had
+/// errors  a draft whose stored law does not hold its token is noted in BatchState::lost; the
+///         sequences kernel of the next pass then stops that sequence
+/// source  docs/algorithm.md, steps 4 and 5; arXiv 2010.02502 (DDIM, eta = 0)
+template <class Launcher>
+void window(Launcher& launcher, const WindowArguments& arguments, int threads = 256) {
+  expects(threads >= 32 && threads <= most_threads && (threads & (threads - 1)) == 0,
+          ErrorCode::invalid_argument, "cuda::window: threads must be 32, 64, .. 512");
+  expects(arguments.rows >= 1 && arguments.rows <= arguments.batch.ring,
+          ErrorCode::invalid_argument, "cuda::window: rows must be in 1 .. ring");
+  launcher.template launch<detail::WindowKernel>(
+      Geometry{arguments.batch.sequences * arguments.rows, 1, threads, 0}, arguments);
+}
+
+#if !defined(__CUDACC__)
+/// Writes the rows of the first pass of one sequence, whose state came from the host; later ones
+/// are the kernel's.
+///
+/// memory  host pointers only
+inline void lay_out_rows(const WindowArguments& a, std::int32_t sequence) {
+  const SequenceState& state = a.batch.states[sequence];
+  for (std::int32_t row = 0; row < a.rows; ++row) {
+    detail::WindowCase c;
+    c.sequence = sequence;
+    c.row = row;
+    c.slot = row - 1;
+    c.position = state.committed + c.slot;
+    c.iteration = state.iteration;
+    DraftSlot slot;
+    if (row == 0) slot.token = a.batch.tokens[sequence * a.batch.most_tokens + c.position];
+    if (row > 0) slot = a.batch.slots[a.batch.slot(sequence, c.position)];
+    const bool there = row <= state.width && state.committed < state.total;
+    detail::write_rows(a, c, there ? &slot : nullptr);
+  }
+}
+#endif
+
+/// A noise schedule written out, on the host: kernels have no pow.
+struct NoiseLines {
+  std::vector<NoiseCoefficients> coefficients;  // [levels + 1]
+  std::vector<std::int32_t> checkpoint_level;   // [levels + 1]
+
+  explicit NoiseLines(const KarrasSchedule& schedule) {
+    for (std::int32_t k = 0; k <= schedule.levels; ++k) {
+      checkpoint_level.push_back(schedule.checkpoint_level(k));
+      coefficients.push_back(schedule.coefficients(checkpoint_level.back()));
+    }
+  }
+
+  /// What kernels of the host executor read; for a device, copy both arrays there.
+  [[nodiscard]] NoiseTable table(const KarrasSchedule& schedule) const {
+    return {schedule, schedule.levels, coefficients.data(), checkpoint_level.data()};
+  }
+};
+
+}  // namespace sjd::cuda

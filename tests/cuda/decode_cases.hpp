@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "cuda/kernel_arrays.hpp"
+#include "sjd/denoiser.hpp"
+#include "support/table_host.hpp"
+
+/// Whole decodes: the CPU decoder and the three kernels side by side, pass by pass.
+namespace sjd::test {
+
+/// The device side of a composition.
+struct KernelRules {
+  cuda::Judge judge = cuda::Judge::ratio;
+  cuda::Refresh refresh = cuda::Refresh::maximal;
+  cuda::DrawKind draw = cuda::DrawKind::categorical;
+};
+
+/// What one decode is made of.
+struct DecodeCase {
+  KernelRules rules{};
+  TableOptions table{};
+  std::int32_t window = 5;
+  std::uint64_t seed = 1;
+  SamplingOptions sampling{};
+  std::size_t scales = 1;  ///< of guidance
+};
+
+/// The arguments of a step over these arrays.
+inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda::BatchShape& shape,
+                                                 const KarrasSchedule* noise,
+                                                 const EmbeddingSpace& space, DecodeArrays& all) {
+  cuda::StepArguments<float> step;
+  const std::int64_t tasks = shape.sequences * c.window;
+  step.plan.slice = (c.table.vocab + 31) / 32 * 32;
+  step.plan.geometry = {
+      tasks, 1, 32,
+      static_cast<std::size_t>(cuda::detail::padded(static_cast<std::int32_t>(step.plan.slice)))};
+  step.sequences = {all.image.view(), c.rules.judge};
+  step.rows.logits = {all.logits.data(), std::ssize(all.input), c.table.vocab, c.table.vocab};
+  step.rows.tasks = all.tasks.data();
+  step.rows.task_count = tasks;
+  step.rows.settings = all.image.settings.data();
+  step.rows.grammar = all.grammar.table();
+  step.rows.laws = step.sequences.batch.laws;
+  step.rows.draw = c.rules.draw;
+  cuda::WindowArguments& w = step.window;
+  w.batch = step.sequences.batch;
+  w.grammar = step.rows.grammar;
+  if (noise != nullptr) w.noise = all.lines.table(*noise);
+  w.refresh = c.rules.refresh;
+  w.vocab = c.table.vocab;
+  w.rows = c.window;
+  w.branches = shape.most_branches;
+  w.clean = space.normalized.data();
+  w.mean = space.mean.data();
+  w.scale = space.scale.data();
+  w.embeddings = noise == nullptr ? nullptr : all.embeddings.data();
+  w.input = all.input.data();
+  w.tasks = all.tasks.data();
+  return step;
+}
+
+/// One pass of the table host over the rows that the window kernel wrote.
+inline void run_table(TableHost& host, const DecodeCase& c, const cuda::BatchShape& shape,
+                      DecodeArrays& all) {
+  std::vector<InputRow> rows;
+  std::vector<KeepLength> keep;
+  std::vector<std::int64_t> places;
+  for (std::size_t i = 0; i < all.input.size(); ++i) {
+    const InputRow& row = all.input[i];
+    if (row.sequence < 0) continue;
+    if (i % static_cast<std::size_t>(c.window) == 0) {
+      keep.push_back({row.sequence, row.branch, row.position});
+    }
+    rows.push_back(row);
+    places.push_back(static_cast<std::int64_t>(i));
+  }
+  std::vector<float> logits(rows.size() * static_cast<std::size_t>(c.table.vocab));
+  const auto count = static_cast<std::int64_t>(rows.size());
+  host.forward({keep,
+                rows,
+                {all.embeddings.data(), shape.sequences * c.window, shape.dim},
+                {logits.data(), count, c.table.vocab}});
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::copy_n(logits.begin() + i * c.table.vocab, c.table.vocab,
+                all.logits.begin() + places[static_cast<std::size_t>(i)] * c.table.vocab);
+  }
+}
+
+/// Requests of different lengths and guidance, so that the batch is ragged.
+inline GenerationRequest<TablePrompt> request_of(const DecodeCase& c, std::uint64_t number) {
+  GenerationRequest<TablePrompt> request;
+  request.prompt = {{number + 3, number + 9}};
+  request.tokens = static_cast<std::int64_t>(9 + 6 * number);
+  request.seed = c.seed;
+  request.sample = number;
+  request.sampling = c.sampling;
+  for (std::size_t i = 0; i < c.scales; ++i) {
+    request.guidance.push_back(1.5F - 0.25F * static_cast<float>(i + number));
+  }
+  return request;
+}
+
+/// The embeddings of the first pass; the window kernel writes all later ones.
+inline void feed_first(const DecoderState& state, const EmbeddingSpace& space, const DecodeCase& c,
+                       std::int64_t sequence, DecodeArrays& all) {
+  for (std::size_t i = 0; i < state.window.size(); ++i) {
+    const std::int64_t row = sequence * c.window + static_cast<std::int64_t>(i) + 1;
+    for (std::size_t d = 0; d < state.window[i].noisy.size(); ++d) {
+      all.embeddings[static_cast<std::size_t>(row * space.dim) + d] =
+          std::fma(state.window[i].noisy[d], space.scale[d], space.mean[d]);
+    }
+  }
+}
+
+/// Decodes one batch on both sides; `run(step, shape, arrays, tables)` is one library step of the
+/// kernels. Returns what differs first, or nothing.
+///
+/// `Schedule` and `policies` are those of the CPU decoder; the grammar repeats after `period`.
+template <class Run, class Schedule, class Grammar, class... Policies>
+std::string decode_difference(const DecodeCase& c, const Run& run, const Schedule& schedule,
+                              const Grammar& grammar, std::int64_t period, Policies... policies) {
+  TableHost host{c.table};
+  SpeculativeJacobiDenoiser denoiser{
+      host, FixedWindow{.tokens = c.window}, schedule, grammar, RawNoise{}, policies...};
+  constexpr bool noisy = !std::is_same_v<Schedule, NoNoise>;
+  KarrasSchedule noise;
+  if constexpr (noisy) noise = schedule;
+  EmbeddingSpace space;
+  if constexpr (noisy) {
+    space = make_embedding_space(host.embedding_table(), host.noise_contract(),
+                                 PerChannelNormalization{});
+  }
+  std::vector<DecoderState> states;
+  for (std::int32_t s = 0; s < c.table.sequences; ++s) {
+    states.push_back(denoiser.start(s, request_of(c, static_cast<std::uint64_t>(s))));
+  }
+  const cuda::BatchShape shape{
+      c.table.sequences,       c.window,      100,
+      noisy ? c.table.dim : 0, c.table.vocab, static_cast<std::int64_t>(c.scales) + 1};
+  const EmbeddingTables tables{space.normalized, space.mean, space.scale};
+  DecodeArrays all{shape, c.window, c.table.vocab, noise};
+  if (period > 0) all.grammar = cuda::write_out(grammar, period, c.table.vocab);
+  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, space, all);
+  for (std::size_t s = 0; s < states.size(); ++s) {
+    all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
+    cuda::lay_out_rows(step.window, static_cast<std::int32_t>(s));
+    if constexpr (noisy) feed_first(states[s], space, c, static_cast<std::int64_t>(s), all);
+  }
+  TableHost twin = host;
+  for (int pass = 0; pass < 200; ++pass) {
+    if (std::all_of(states.begin(), states.end(), [](const auto& s) { return s.finished(); })) {
+      return pass < 3 ? "the decode ended before it began" : "";
+    }
+    static_cast<void>(denoiser.step(states));
+    run_table(twin, c, shape, all);
+    run(step, shape, all, tables);
+    for (std::size_t s = 0; s < states.size(); ++s) {
+      DecoderState copy = states[s];
+      all.image.get(static_cast<std::int64_t>(s), copy);
+      if (copy == states[s]) continue;
+      return "pass " + std::to_string(pass) + ", sequence " + std::to_string(s) + ": " +
+             std::to_string(copy.committed()) + " tokens, the CPU has " +
+             std::to_string(states[s].committed()) +
+             (copy.tokens == states[s].tokens ? "" : "; the tokens differ") +
+             (copy.window == states[s].window ? "" : "; the windows differ") +
+             (copy.statistics == states[s].statistics ? "" : "; the counters differ");
+    }
+  }
+  return "the decode never ends";
+}
+
+/// A small ragged decode of some window, guidance and filter.
+inline DecodeCase decode_case(KernelRules rules, std::uint64_t seed, std::int64_t dim = 1) {
+  DecodeCase c{.rules = rules, .seed = seed};
+  c.table = {.vocab = 7, .dim = dim, .seed = seed, .sequences = 3, .spread = 1.0F};
+  c.window = static_cast<std::int32_t>(2 + seed % 5);
+  c.scales = seed % 3;
+  if (seed % 4 == 1) c.sampling.top_k = 4;
+  if (seed % 4 == 2) c.sampling.top_p = 0.8F;
+  if (seed % 4 == 3) c.sampling.temperature = 0.0F;
+  return c;
+}
+
+/// decode_difference of a decode without noise, under a grammar.
+template <class Run, class... Policies>
+std::string clean_difference(KernelRules rules, std::uint64_t seed, const Run& run,
+                             Policies... policies) {
+  return decode_difference(decode_case(rules, seed), run, NoNoise{}, RowEndGrammar{3, 5}, 4,
+                           policies...);
+}
+
+/// The same with noise, of one or three levels and either descent.
+template <class Run, class... Policies>
+std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& run,
+                             Policies... policies) {
+  const KarrasSchedule schedule{
+      .levels = seed % 2 == 0 ? 3 : 1,
+      .grid = 4,
+      .rho_min = 0.5F,
+      .rho_max = 2.0F,
+      .descent = seed % 3 == 0 ? LevelDescent::by_deadline : LevelDescent::by_age,
+      .tokens_per_level = 2};
+  return decode_difference(decode_case(rules, seed, 5), run, schedule, RowEndGrammar{3, 5}, 4,
+                           policies...);
+}
+
+}  // namespace sjd::test

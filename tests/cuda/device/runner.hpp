@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "cuda/kernel_arrays.hpp"
+
+/// Kernel runs on a real device, for tests that are compiled without nvcc.
+namespace sjd::test {
+
+/// Name of the device, empty if there is none; `why` says why.
+std::string device_name(std::string& why);
+
+/// Limits of the device for plans.
+cuda::DeviceLimits device_plan_limits();
+
+/// Runs the rows kernel over host arrays, copied there and back.
+void rows_on_device(RowsBatch& batch, const cuda::RowsPlan& plan);
+
+/// Runs one library step over host arrays, copied there and back; `as_graph`: captured into a CUDA
+/// graph of three nodes, which is then replayed.
+void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchShape& shape,
+                    DecodeArrays& all, const EmbeddingTables& tables, bool as_graph);
+
+/// Runs the statistics kernels over host arrays, copied there and back.
+void statistics_on_device(StatisticsArrays& all);
+
+}  // namespace sjd::test

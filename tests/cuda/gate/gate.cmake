@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# cmake -DNVCC= -DARCH= -DSOURCE= -DINCLUDE= -DOUTPUT= -P gate.cmake
+# Compiles all kernels for one architecture, warnings and spills being errors, prints registers and
+# static shared memory of each, and holds them to the budget.
+set(most_registers 64)
+set(most_shared 49152) # what a kernel may declare statically
+set(flags -std=c++20 --expt-relaxed-constexpr -arch=sm_${ARCH} -Werror all-warnings
+          -Xcompiler=-Wall,-Wextra -I ${INCLUDE})
+
+execute_process(
+  COMMAND ${NVCC} ${flags} -Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror -cubin
+          -o ${OUTPUT}.cubin ${SOURCE}
+  RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "nvcc for sm_${ARCH} failed:\n${text}")
+endif()
+
+string(REGEX MATCHALL "entry function '[^']*'" entries "${text}")
+string(REGEX MATCHALL "Used [0-9]+ registers[^\n]*" used "${text}")
+list(LENGTH entries count)
+list(LENGTH used used_count)
+if(NOT count EQUAL EXPECTED OR NOT used_count EQUAL count)
+  message(FATAL_ERROR "sm_${ARCH}: ${count} kernels, ${used_count} with a register count; "
+                      "${EXPECTED} expected:\n${text}")
+endif()
+foreach(entry use IN ZIP_LISTS entries used)
+  string(REGEX REPLACE "entry function '(.*)'" "\\1" name "${entry}")
+  string(REGEX REPLACE "^_ZN3sjd4cuda12phase_kernelINS0_6detail" "" name "${name}")
+  string(REGEX REPLACE "Used ([0-9]+) registers.*" "\\1" registers "${use}")
+  set(shared 0)
+  if(use MATCHES "([0-9]+) bytes smem")
+    set(shared ${CMAKE_MATCH_1})
+  endif()
+  message("sm_${ARCH}: ${registers} registers, ${shared} bytes of static shared memory: ${name}")
+  if(registers GREATER most_registers OR shared GREATER most_shared)
+    message(FATAL_ERROR "sm_${ARCH}: over the budget of ${most_registers} registers and "
+                        "${most_shared} bytes")
+  endif()
+endforeach()
+
+# The instructions that the promise of equal bits and one wide read rests on.
+execute_process(COMMAND ${NVCC} ${flags} -ptx -o ${OUTPUT}.ptx ${SOURCE} RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "no PTX for sm_${ARCH}")
+endif()
+file(READ ${OUTPUT}.ptx ptx)
+if(NOT ptx MATCHES "ld\\.global\\.nc\\.v4")
+  message(FATAL_ERROR "sm_${ARCH}: no 16-byte read of the logits")
+endif()
+foreach(word IN ITEMS "ex2\\.approx" "lg2\\.approx" "div\\.approx" "sqrt\\.approx" "\\.ftz"
+                      "call\\.uni" "barrier\\.cluster\\.arrive\\.relaxed")
+  if(ptx MATCHES "${word}")
+    message(FATAL_ERROR "sm_${ARCH}: ${CMAKE_MATCH_0} in the PTX")
+  endif()
+endforeach()

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three kernels on the host executor walk through whole decodes exactly as the CPU decoder
+// does: tokens, windows, laws, noise and counters, after every pass, in a ragged batch.
+#include <cstdint>
+#include <string>
+
+#include "cuda/decode_cases.hpp"
+#include "sjd/cuda/launch.hpp"
+#include "support/catch.hpp"
+
+namespace sjd::test {
+namespace {
+
+using cuda::DrawKind;
+using cuda::Judge;
+using cuda::Refresh;
+
+/// Runs a step on the host executor, every time in another order.
+struct OnHost {
+  cuda::HostLauncher& launcher;
+
+  void operator()(const cuda::StepArguments<float>& step, const cuda::BatchShape&,
+                  const DecodeArrays&, const EmbeddingTables&) const {
+    cuda::decode_step(launcher, step);
+  }
+};
+
+template <class... Policies>
+void compare(KernelRules rules, Policies... policies) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    cuda::HostLauncher launcher{{.seed = seed}};
+    CAPTURE(seed);
+    CHECK(clean_difference(rules, seed, OnHost{launcher}, policies...) == "");
+    CHECK(launcher.launched.size() % 3 == 0);
+  }
+}
+
+template <class... Policies>
+void compare_noisy(KernelRules rules, Policies... policies) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    cuda::HostLauncher launcher{{.seed = seed}};
+    CAPTURE(seed);
+    CHECK(noisy_difference(rules, seed, OnHost{launcher}, policies...) == "");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("coupled SJD decodes pass by pass as on the CPU") {
+  compare({}, SpeculativeAcceptance{}, MaximalCoupling{});
+}
+
+TEST_CASE("SJD with fresh redraws decodes pass by pass as on the CPU") {
+  compare({.refresh = Refresh::drawn}, SpeculativeAcceptance{}, FreshRedraw{});
+}
+
+TEST_CASE("Gumbel equality decodes pass by pass as on the CPU") {
+  compare({Judge::shared_noise, Refresh::drawn, DrawKind::gumbel}, GumbelEquality{},
+          GumbelCoupling{});
+}
+
+TEST_CASE("SJD with quantile coupling decodes pass by pass as on the CPU") {
+  compare({Judge::ratio, Refresh::drawn, DrawKind::quantile}, SpeculativeAcceptance{},
+          QuantileCoupling{});
+}
+
+TEST_CASE("coupled SJD2 decodes pass by pass as on the CPU, noise and all") {
+  compare_noisy({}, SpeculativeAcceptance{}, MaximalCoupling{});
+}
+
+TEST_CASE("ungated SJD2 decodes pass by pass as on the CPU, noise and all") {
+  compare_noisy({.judge = Judge::ungated_ratio, .refresh = Refresh::drawn}, UngatedAcceptance{},
+                FreshRedraw{});
+}
+
+}  // namespace sjd::test
