@@ -203,6 +203,9 @@ TEST_CASE("what enters: a forced token, noise of the highest level, or an initia
         Slot{.token = 7, .law = TokenLaw::point(7)});
   CHECK(cpu::enter_slot(noise.rules(), noise.gate, end_of_row, 1, 2, 8, none) ==
         Slot{.token = 7, .law = TokenLaw::point(7)});
+  noise.grammar.row_end = 0;
+  CHECK(cpu::enter_slot(noise.rules(), noise.gate, end_of_row, 1, 2, 8, none) ==
+        Slot{.token = 0, .law = TokenLaw::point(0)});
 }
 
 TEST_CASE("a window is filled from the left, and its first new slot alone uses the law") {
