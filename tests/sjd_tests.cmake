@@ -69,7 +69,9 @@ function(sjd_add_digest_tests)
     target_link_libraries(${name} PRIVATE sjd::sjd)
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     list(APPEND digests "$<TARGET_FILE:${name}>")
+    list(APPEND digest_targets ${name})
   endforeach()
+  add_custom_target(digest_programs DEPENDS ${digest_targets})
   add_test(NAME "digest: one decode, four builds"
            COMMAND "${CMAKE_COMMAND}" "-DPROGRAMS=${digests}"
                    "-DEXPECTED=${PROJECT_SOURCE_DIR}/tests/digest/expected.txt" -P

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costs.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sjd/core/error.hpp>

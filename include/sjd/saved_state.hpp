@@ -28,6 +28,9 @@ inline constexpr std::string_view state_magic = "SJDSTATE";
 inline constexpr std::uint32_t state_version = 2;
 inline constexpr std::size_t state_header = 32;  // magic, version, zero, payload length, checksum
 
+/// Beyond any normalised embedding, and far from where its products with a table overflow.
+inline constexpr float farthest_embedding = 0x1p40F;
+
 /// A window that was judged on noisy rows leaves noisy rows in the cache, and no token tells what
 /// they were.
 template <class Decoder>
@@ -105,7 +108,10 @@ inline Slot read_slot(std::int64_t vocab, ByteReader& in) {
     in.refuse("slot token", "has no mass in its law");
   }
   for (const float z : slot.noisy) {
-    if (!std::isfinite(z)) in.refuse("slot embedding", "holds a value that is not finite");
+    // Not NaN either. Squares of larger ones are not finite any more, and the model would see NaN.
+    if (!(std::fabs(z) <= farthest_embedding)) {
+      in.refuse("slot embedding", "holds a value that no noise reaches");
+    }
   }
   return slot;
 }

@@ -2,7 +2,9 @@
 // A state that is saved at any iteration resumes elsewhere as if nothing had happened; bytes that
 // are cut, changed or somebody else's are refused.
 #include <bit>
+#include <cmath>
 #include <iostream>
+#include <limits>
 
 #include "faults/fault_compositions.hpp"
 #include "sjd/saved_state.hpp"
@@ -172,6 +174,25 @@ TEST_CASE("saved state: forged bytes under a right checksum do no harm", "[fault
   CHECK(refused > 1'000);
   CHECK(loaded > 100);
   std::cout << "F9 forged states: " << refused << " refused, " << loaded << " decoded to the end\n";
+}
+
+TEST_CASE("saved state: an embedding that no noise reaches is refused", "[faults]") {
+  // Products of such a finite number are not finite, and the model would be fed NaN.
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  for (const float far :
+       {0x1.8p40F, -1e30F, infinity, -infinity, std::numeric_limits<float>::quiet_NaN()}) {
+    CAPTURE(far);
+    MidFlight flight;
+    const auto noisy = std::find_if(flight.state.window.begin(), flight.state.window.end(),
+                                    [](const Slot& slot) { return !slot.noisy.empty(); });
+    REQUIRE(noisy != flight.state.window.end());
+    noisy->noisy.back() = far;
+    const Error error = error_of([&] { static_cast<void>(flight.load(flight.bytes())); });
+    CHECK(error.code() == ErrorCode::bad_file);
+    CHECK(std::string{error.what()}.find("no noise reaches") != std::string::npos);
+    noisy->noisy.back() = std::copysign(0x1p40F, far);
+    CHECK(flight.load(flight.bytes()) == flight.state);
+  }
 }
 
 TEST_CASE("saved state: another model, composition or request is refused", "[faults]") {

@@ -4,11 +4,13 @@
 #include <string_view>
 
 #include "fuzz_target.hpp"
+#include "memory_input.hpp"
+#include "paint/costs.hpp"
+#include "paint/prompt_file.hpp"
 #include "sjd/hosts/corrector_head.hpp"
 #include "sjd/hosts/llama_config.hpp"
 #include "sjd/hosts/safetensors.hpp"
 #include "sjd/hosts/word_tokenizer.hpp"
-#include "support/hostile_bytes.hpp"
 
 namespace sjd::fuzz {
 namespace {
@@ -25,7 +27,7 @@ void require(bool condition) {
 }  // namespace
 
 void read_safetensors(std::span<const std::uint8_t> bytes) {
-  const test::MemoryFile memory{text_of(bytes)};
+  const MemoryInput memory{text_of(bytes)};
   const hosts::SafetensorsFile file{memory.path()};
   std::int64_t total = 0;
   for (const auto& [name, info] : file.tensors()) {
@@ -49,7 +51,7 @@ void read_safetensors(std::span<const std::uint8_t> bytes) {
 }
 
 void read_config(std::span<const std::uint8_t> bytes) {
-  const test::MemoryFile memory{text_of(bytes)};
+  const MemoryInput memory{text_of(bytes)};
   const hosts::LlamaConfig config = hosts::read_llama_config(memory.path());
   require(config.hidden_size % 32 == 0 && config.heads % config.kv_heads == 0);
   require(config.image_tokens() >= 1 && config.image_tokens() <= 1'048'576);
@@ -57,7 +59,7 @@ void read_config(std::span<const std::uint8_t> bytes) {
 }
 
 void read_tokenizer(std::span<const std::uint8_t> bytes) {
-  const test::MemoryFile memory{text_of(bytes)};
+  const MemoryInput memory{text_of(bytes)};
   const auto tokenizer = hosts::WordTokenizer::read(memory.path());
   const hosts::EncodedPrompt prompt = tokenizer.encode("red apple 2 caf\xc3\xa9", 3);
   for (const std::int32_t id : prompt.ids) require(id >= 3 && id < tokenizer.size());
@@ -65,7 +67,7 @@ void read_tokenizer(std::span<const std::uint8_t> bytes) {
 
 void read_prompt(std::span<const std::uint8_t> bytes) {
   static const hosts::WordTokenizer tokenizer = [] {
-    const test::MemoryFile memory{
+    const MemoryInput memory{
         R"({"format":"sjd-words","version":1,"words":["<unused>","<image>","<unknown>",)"
         R"("apple","red","2","a"]})"};
     return hosts::WordTokenizer::read(memory.path());
@@ -79,10 +81,36 @@ void read_prompt(std::span<const std::uint8_t> bytes) {
 }
 
 void read_corrector(std::span<const std::uint8_t> bytes) {
-  const test::MemoryFile memory{text_of(bytes)};
+  const MemoryInput memory{text_of(bytes)};
   const auto weights = hosts::read_corrector_weights(memory.path(), 1, 16, hosts::Storage::bf16);
   require(weights.width % 32 == 0 && !weights.neighbours.empty());
   require(weights.now.rows() == 2 * static_cast<std::int64_t>(weights.neighbours.size()));
+}
+
+void read_costs(std::span<const std::uint8_t> bytes) {
+  const MemoryInput memory{text_of(bytes)};
+  const paint::CostFile file = paint::read_costs(memory.path());
+  require(!file.tables.empty() && file.threads >= 1);
+  for (const std::int64_t batch : {1, 3, 5'000}) {
+    const CostAwareWindow window = paint::plan_window(file, batch, 2, 1);
+    const DecodeStatistics seen;
+    const std::int64_t rows = window.rows({.committed = 1, .total = 65, .statistics = seen});
+    require(rows >= 1 && rows <= 64 && rows <= window.capacity());
+  }
+}
+
+void read_prompts(std::span<const std::uint8_t> bytes) {
+  const MemoryInput memory{text_of(bytes)};
+  const paint::PromptFile file = paint::read_prompts(memory.path());
+  std::int64_t last = 0;
+  std::size_t letters = 0;
+  for (const paint::PromptLine& line : file.lines) {
+    require(line.number > last);
+    require(line.prompt.find('\n') == std::string::npos && !line.prompt.empty());
+    last = line.number;
+    letters += line.prompt.size() + 1;
+  }
+  require(letters <= bytes.size() + 1);
 }
 
 }  // namespace sjd::fuzz

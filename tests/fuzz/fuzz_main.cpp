@@ -8,7 +8,9 @@
 #include <string_view>
 
 #include "fuzz_target.hpp"
+#include "memory_input.hpp"
 #include "sjd/core/error.hpp"
+#include "sjd/hosts/detail/input_file.hpp"
 
 namespace {
 
@@ -18,9 +20,14 @@ sjd::fuzz::Target target = nullptr;
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   const std::map<std::string, sjd::fuzz::Target> targets{
-      {"safetensors", sjd::fuzz::read_safetensors}, {"config", sjd::fuzz::read_config},
-      {"tokenizer", sjd::fuzz::read_tokenizer},     {"prompt", sjd::fuzz::read_prompt},
-      {"corrector", sjd::fuzz::read_corrector},     {"state", sjd::fuzz::read_state}};
+      {"safetensors", sjd::fuzz::read_safetensors},
+      {"config", sjd::fuzz::read_config},
+      {"tokenizer", sjd::fuzz::read_tokenizer},
+      {"prompt", sjd::fuzz::read_prompt},
+      {"corrector", sjd::fuzz::read_corrector},
+      {"state", sjd::fuzz::read_state},
+      {"costs", sjd::fuzz::read_costs},
+      {"prompts", sjd::fuzz::read_prompts}};
   constexpr std::string_view option = "--target=";
   for (int i = 1; i < *argc; ++i) {
     const std::string argument{(*argv)[i]};
@@ -29,10 +36,13 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
     if (found != targets.end()) target = found->second;
   }
   if (target == nullptr) {
-    std::fputs("fuzz_readers: --target=safetensors|config|tokenizer|prompt|corrector|state\n",
-               stderr);
+    std::fputs("fuzz_readers: --target=", stderr);
+    for (const auto& [name, reader] : targets) std::fprintf(stderr, "%s ", name.c_str());
     std::exit(64);
   }
+  // Were the files of memory no files to the readers, all inputs would be refused alike.
+  const sjd::fuzz::MemoryInput probe{"seen"};
+  if (sjd::hosts::detail::read_text(probe.path(), 4) != "seen") std::abort();
   return 0;
 }
 

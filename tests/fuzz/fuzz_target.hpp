@@ -14,6 +14,8 @@ void read_config(std::span<const std::uint8_t> bytes);
 void read_tokenizer(std::span<const std::uint8_t> bytes);
 void read_prompt(std::span<const std::uint8_t> bytes);
 void read_corrector(std::span<const std::uint8_t> bytes);
+void read_costs(std::span<const std::uint8_t> bytes);
+void read_prompts(std::span<const std::uint8_t> bytes);
 void read_state(std::span<const std::uint8_t> bytes);
 
 }  // namespace sjd::fuzz

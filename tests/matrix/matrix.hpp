@@ -12,6 +12,7 @@
 #include "support/compositions.hpp"
 #include "support/example_policies.hpp"
 #include "support/instances.hpp"
+#include "support/latency_host.hpp"
 #include "support/table_corrector.hpp"
 
 /// The matrix of all compositions that differ in a policy, times all small instances.
@@ -26,7 +27,7 @@ enum Axis : std::size_t {
   descent,         ///< by age, by deadline
   noise_feed,      ///< RawNoise, PosteriorMean
   normalization,   ///< PerChannel, PerToken, none
-  window_kind,     ///< FixedWindow, GrowingWindow
+  window_kind,     ///< FixedWindow, GrowingWindow, CostAwareWindow frozen and learning
   correction,      ///< all drafts, one, all but one token taken away
   vocab,           ///< 2, 3, 4
   length,          ///< 1 .. 5
@@ -47,7 +48,7 @@ inline MatrixPoint axis_sizes(bool noisy, bool corrected) {
           noisy ? 2U : 1U,
           noisy ? 2U : 1U,
           noisy ? 3U : 1U,
-          2,
+          4,
           corrected ? 3U : 1U,
           3,
           5,
@@ -95,18 +96,34 @@ inline KarrasSchedule schedule_of(const MatrixPoint& point) {
   return schedule;
 }
 
+/// The window plan of a point. A frozen one takes as many rows as its tables call best, fewer than
+/// it may; a learning one goes up and down with what its sequence accepts.
+inline auto window_of(const MatrixPoint& point) {
+  using Window = AnyWindow<FixedWindow, GrowingWindow, CostAwareWindow>;
+  const std::int64_t rows = instance_of(point).window;
+  const std::int64_t warm_up = 1 + static_cast<std::int64_t>(point[levels]);
+  switch (point[window_kind]) {
+    case 1:
+      return Window{GrowingWindow{.smallest = 1, .largest = rows, .tokens_per_row = 1}};
+    case 2: {
+      WindowCosts known = moody_window(rows, warm_up).given();
+      known.survival = {0.9, 0.8, 0.3};
+      known.frozen = true;
+      return Window{CostAwareWindow{known}};
+    }
+    case 3:
+      return Window{moody_window(rows, warm_up)};
+    default:
+      return Window{FixedWindow{.tokens = rows}};
+  }
+}
+
 /// The policies of a point but for the criterion.
 template <bool noisy, bool corrected>
 auto policies_of(const MatrixPoint& point, Enumeration& all) {
-  using Window = AnyWindow<FixedWindow, GrowingWindow>;
   using Refinement = AnyRefinement<FreshRedraw, MaximalCoupling, QuantileCoupling, ModeRefinement>;
-  const std::int64_t rows = instance_of(point).window;
-  Window window_policy{FixedWindow{.tokens = rows}};
-  if (point[window_kind] == 1) {
-    window_policy.chosen = GrowingWindow{.smallest = 1, .largest = rows, .tokens_per_row = 1};
-  }
   const auto common =
-      std::tuple{window_policy, EnumeratingRandom{&all},
+      std::tuple{window_of(point), EnumeratingRandom{&all},
                  Refinement{alternative<decltype(Refinement::chosen)>(point[refinement])}};
   const auto entry = [&] {
     if constexpr (noisy) {
@@ -147,12 +164,13 @@ long double enumerate_point(const MatrixPoint& point, Tally& tally) {
                   .posterior_mean = false,
                   .per_channel = false}};
   Enumeration all;
+  const Counts counts = point[window_kind] == 3 ? Counts::matter_if_read : Counts::do_not_matter;
   return std::apply(
       [&](const auto&... policy) {
         SpeculativeJacobiDenoiser decoder{host, Acceptance{}, policy...};
         static_assert(decltype(decoder)::is_lossless == Acceptance::is_lossless);
         const auto request = request_of(instance);
-        return tally.add(enumerate_decoder(decoder, all, request),
+        return tally.add(enumerate_decoder(decoder, all, request, Ages::do_not_matter, counts),
                          autoregressive_joint(host.law(), request, greedy));
       },
       policies_of<noisy, corrected>(point, all));

@@ -16,8 +16,8 @@ struct AnyWindow {
   using role = role::window;
   std::variant<P...> chosen;
 
-  [[nodiscard]] std::int64_t rows(std::int64_t committed, std::int64_t total) const {
-    return std::visit([&](const auto& p) { return p.rows(committed, total); }, chosen);
+  [[nodiscard]] std::int64_t rows(const WindowHistory& history) const {
+    return std::visit([&](const auto& p) { return detail::window_rows(p, history); }, chosen);
   }
   [[nodiscard]] std::int64_t capacity() const {
     return std::visit([](const auto& p) { return p.capacity(); }, chosen);

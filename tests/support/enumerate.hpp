@@ -103,32 +103,37 @@ struct Enumerated {
 
 enum class Ages : std::uint8_t { do_not_matter, matter };
 
-/// The window plan of a decoder looks at the counts of its sequence.
+/// The window plan of a decoder may look at the counts of its sequence.
 template <class Decoder>
-inline constexpr bool reads_counts = false;
+inline constexpr bool may_read_counts = false;
 template <class Decoder>
 requires requires {
   typename Decoder::Window;
 }
-inline constexpr bool reads_counts<Decoder> = detail::plans_by_history<typename Decoder::Window>;
+inline constexpr bool may_read_counts<Decoder> = detail::plans_by_history<typename Decoder::Window>;
+
+enum class Counts : std::uint8_t { matter_if_read, do_not_matter };
 
 /// The exact law of what a decoder commits.
 ///
 /// Iterations are enumerated one by one and equal intermediate points are merged: the decoder state
 /// is a value, the table host's cache is one, and so is what is known of the shared noise.
 /// The iteration number is left out of the comparison, so are statistics unless the window plan
-/// looks at them, and slot ages unless a policy does; built-in policies draw from none of them.
+/// may look at them (a caller who knows that it does not says so), and slot ages unless a policy
+/// does; built-in policies draw from none of them.
 template <class Decoder>
 Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
                              const GenerationRequest<TablePrompt>& request,
-                             Ages ages = Ages::do_not_matter, std::int64_t most_paths = 2'000'000) {
+                             Ages ages = Ages::do_not_matter,
+                             Counts counts = Counts::matter_if_read,
+                             std::int64_t most_paths = 2'000'000) {
   TableHost& host = decoder.model();
   using Layer = std::unordered_map<DecodePoint, long double, DecodePointHash>;
   std::vector<Layer> layers(static_cast<std::size_t>(request.tokens) + 1);
   Enumerated found;
   const auto arrive = [&](DecoderState& state, long double weight) {
     state.iteration = 0;
-    if constexpr (!reads_counts<Decoder>) state.statistics = {};
+    if (!may_read_counts<Decoder> || counts == Counts::do_not_matter) state.statistics = {};
     for (Slot& slot : state.window) slot.age = ages == Ages::matter ? slot.age : 0;
     std::vector<TableCache> caches = host.caches.front();
     if (!host.keep_noisy_rows) {

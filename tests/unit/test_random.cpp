@@ -175,6 +175,28 @@ TEST_CASE("shared noise does not depend on the iteration, Gumbel noise not on th
   }
 }
 
+TEST_CASE("of two tokens that reach their Gumbel maximum together the lower id wins") {
+  const PhiloxGate gate{5, 7};
+  int ties = 0;
+  for (std::int64_t position = 0; position < 4'000; ++position) {
+    const uint128 bits = gate.bits({position, 0, Purpose::shared});
+    const float first = exponential_variate(static_cast<std::uint32_t>(bits >> 96));
+    const float second = exponential_variate(static_cast<std::uint32_t>(bits >> 64));
+    // A mass for the slower of two tokens that makes their times equal, if rounding allows it.
+    const float large = 1073741824.0F;
+    const float masses[] = {first < second ? large * (first / second) : large,
+                            first < second ? large : large * (second / first)};
+    const bool tie = masses[0] >= 16777216.0F && masses[1] >= 16777216.0F &&
+                     first / masses[0] == second / masses[1];
+    if (!tie) continue;
+    ties += 1;
+    const TokenLaw law =
+        law_of({static_cast<std::uint32_t>(masses[0]), static_cast<std::uint32_t>(masses[1])});
+    CHECK(gate.gumbel(position, law) == 0);
+  }
+  CHECK(ties > 500);
+}
+
 TEST_CASE("Gaussian draws are standard and independent across keys") {
   const PhiloxGate gate{8, 1};
   std::vector<float> values(10);

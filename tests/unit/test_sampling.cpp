@@ -157,6 +157,15 @@ TEST_CASE("bad logits are refused") {
   CHECK_THROWS_AS(build({-infinity, -infinity}), Error);
   CHECK_THROWS_AS(build({-infinity, NAN}, {.temperature = 0}), Error);
   CHECK(build({-infinity, 3}).token(0) == 1);
+  for (const float bad : {infinity, -NAN, NAN}) {
+    try {
+      static_cast<void>(build({1, -infinity, 3, bad, bad, 0}));
+      FAIL("nothing was thrown");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::invalid_logits);
+      CHECK(std::string{error.what()} == "logits: NaN or +Inf at token 3");
+    }
+  }
   CHECK(build({7}).sum() > 0);
 }
 
