@@ -13,6 +13,7 @@
 #include "sjd/core/numeric.hpp"
 #include "sjd/core/philox.hpp"
 #include "sjd/cpu/kernels.hpp"
+#include "sjd/cpu/residual.hpp"
 #include "sjd/policy.hpp"
 
 namespace sjd {
@@ -54,6 +55,12 @@ concept RandomGate = requires(G& gate, DrawKey key, uint128 mass, const TokenLaw
   { gate.weighted(key, weights) } -> std::same_as<std::int64_t>;
   gate.gaussian(key, values);
   { gate.quantile(Position{}, law) } -> std::same_as<TokenId>;
+};
+
+/// A gate that draws from the residual of two list laws at once, as `weighted` would.
+template <class G>
+concept ResidualGate = RandomGate<G> && requires(G& gate, DrawKey key, const TokenLaw& law) {
+  { gate.residual(key, law, law) } -> std::same_as<std::int64_t>;
 };
 
 /// A gate that also has Gumbel noise fixed per (position, token).
@@ -125,6 +132,13 @@ class PhiloxGate {
       left -= weights[static_cast<std::size_t>(i)];
     }
     return i;
+  }
+
+  /// The index that weighted() draws from the residual_weights of two list laws; -1 if all are 0.
+  [[nodiscard]] std::int64_t residual(DrawKey key, const TokenLaw& target,
+                                      const TokenLaw& draft) const {
+    return cpu::draw_surplus(target, draft,
+                             [&](uint128 total) { return scale_to(bits(key), total); });
   }
 
   void gaussian(DrawKey key, std::span<float> values) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include "sjd/core/sampling.hpp"
 #include "sjd/cpu/lanes.hpp"
 #include "sjd/cpu/list_lanes.hpp"
+#include "sjd/cpu/surplus_lanes.hpp"
 #include "sjd/model.hpp"
 
 /// The loops over a vocabulary, chosen at run time for the processor at hand.
@@ -69,6 +71,23 @@ struct Moments {
 /// Three values that part a list, ascending.
 using Pivots = std::array<float, 3>;
 
+/// A law as its list of tokens, ascending, with masses.
+struct MassList {
+  const TokenId* tokens = nullptr;        ///< [size]
+  const std::uint32_t* masses = nullptr;  ///< [size]
+  std::int64_t size = 0;
+  std::uint64_t sum = 0;  ///< of all masses, below 2^62
+};
+
+/// Tokens of a target law that one block of a residual is about.
+inline constexpr std::int64_t surplus_block = 64;
+
+/// The masses of those tokens of a block that the target law likes better than the draft's law.
+struct Surplus {
+  std::uint64_t target = 0;
+  std::uint64_t draft = 0;
+};
+
 /// Where the normals of one draw come from: Philox counters (position, iteration, lane, purpose)
 /// with lanes 0, 1, ..., four numbers each.
 struct NormalStream {
@@ -111,6 +130,11 @@ struct KernelTable {
   /// of mass 0. Arrays with room for size + 16, ids may be those of the row; returns how many there
   /// are.
   std::int64_t (*masses)(const MassRow& row, TokenId* ids, std::uint32_t* kept);
+  /// Sums both laws over the tokens of every block where target mass / target sum > draft mass /
+  /// draft sum, exactly. Blocks [target.size / surplus_block, rounded up].
+  void (*surpluses)(const MassList& target, const MassList& draft, Surplus* blocks);
+  /// z = keep z + (pull clean), two roundings. Arrays [size].
+  void (*denoise)(float keep, float pull, const float* clean, float* inout_z, std::int64_t size);
   /// Scores become softmax(rise score + fall half_square + log_prior), see PosteriorMean. Arrays
   /// [size], a multiple of 16; the sum takes lane v % 16 in ascending order, then a fixed tree.
   void (*posterior)(float* inout_scores, float rise, float fall, const float* half_square,
@@ -136,6 +160,8 @@ namespace scalar {
 using namespace lanes::scalar;
 #define SJD_KERNEL
 #include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace scalar
@@ -145,6 +171,8 @@ namespace avx2 {
 using namespace lanes::avx2;
 #define SJD_KERNEL SJD_AVX2
 #include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx2
@@ -153,6 +181,8 @@ namespace avx512 {
 using namespace lanes::avx512;
 #define SJD_KERNEL SJD_AVX512
 #include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx512
