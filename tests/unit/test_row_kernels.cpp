@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sjd/cpu/kernels.hpp"
@@ -58,7 +60,11 @@ TEST_CASE("masses are mass_of of every logit, packed, in every instruction set")
         REQUIRE(table->largest(logits.data(), size, &top));
         REQUIRE(top == *std::max_element(logits.begin(), logits.end()));
         if (top == -infinity) continue;
-        const cpu::MassRow row{logits.data(), size, top, seed % 2 == 0 ? 1.0F : 1.37F,
+        const cpu::MassRow row{logits.data(),
+                               nullptr,
+                               size,
+                               top,
+                               seed % 2 == 0 ? 1.0F : 1.37F,
                                seed % 3 == 0 ? 2.0F : -infinity};
         std::vector<TokenId> ids(static_cast<std::size_t>(size) + 16);
         std::vector<std::uint32_t> kept(ids.size());
@@ -95,24 +101,85 @@ TEST_CASE("a NaN or +Inf anywhere is found in every instruction set") {
   }
 }
 
+namespace {
+
+/// The nearest bf16 number towards zero, or the half number of the same 16 bits.
+template <class T>
+std::vector<T> narrow(const std::vector<float>& wide) {
+  std::vector<T> result;
+  for (const float x : wide) {
+    if constexpr (std::is_same_v<T, float>) {
+      result.push_back(x);
+    } else {
+      result.push_back({static_cast<std::uint16_t>(bits(x) >> 16U)});
+    }
+  }
+  return result;
+}
+
+template <class T>
+void check_guidance(const cpu::LogitKernels<T>& kernel, std::int64_t size) {
+  std::vector<float> wide = random_logits(1, size), wide_last = random_logits(2, size);
+  const std::vector<float> start = random_logits(3, size);
+  for (std::size_t v = 0; v < wide.size(); v += 7) wide[v] = wide_last[v];
+  for (std::size_t v = 3; v < wide.size(); v += 11) wide[v] = infinity;
+  const std::vector<T> row = narrow<T>(wide), last = narrow<T>(wide_last);
+  for (const float scale : {3.0F, 0.37F, -2.0F}) {
+    std::vector<float> first = start, next = start;
+    kernel.guide(row.data(), last.data(), scale, nullptr, first.data(), size);
+    kernel.guide(row.data(), last.data(), scale, next.data(), next.data(), size);
+    for (std::size_t v = 0; v < row.size(); ++v) {
+      const float l = widened(row[v]), u = widened(last[v]);
+      CAPTURE(size, v, scale);
+      for (const auto& [found, before] : {std::pair{first[v], u}, {next[v], start[v]}}) {
+        const float expected = guided_logit(l, u, scale, before);
+        REQUIRE((bits(found) == bits(expected) || (std::isnan(found) && std::isnan(expected))));
+      }
+    }
+  }
+}
+
+/// Every one of the 2^16 numbers.
+template <class T>
+void check_widening(const cpu::LogitKernels<T>& kernel) {
+  std::vector<T> all(65536 + 5);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
+  std::vector<float> wide(all.size());
+  kernel.widen(all.data(), wide.data(), static_cast<std::int64_t>(all.size()));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const float expected = widened(all[i]);
+    CAPTURE(i);
+    REQUIRE((bits(wide[i]) == bits(expected) || (std::isnan(wide[i]) && std::isnan(expected))));
+  }
+}
+
+}  // namespace
+
 TEST_CASE("guidance is guided_logit of every logit in every instruction set") {
   for (const KernelTable* table : tables()) {
     for (const std::int64_t size : sizes) {
-      std::vector<float> row = random_logits(1, size), last = random_logits(2, size);
-      const std::vector<float> start = random_logits(3, size);
-      for (std::size_t v = 0; v < row.size(); v += 7) row[v] = last[v];
-      for (std::size_t v = 3; v < row.size(); v += 11) row[v] = infinity;
-      for (const float scale : {3.0F, 0.37F, -2.0F}) {
-        std::vector<float> guided = start;
-        table->guide(row.data(), last.data(), scale, guided.data(), size);
-        for (std::size_t v = 0; v < row.size(); ++v) {
-          const float expected = guided_logit(row[v], last[v], scale, start[v]);
-          CAPTURE(size, v, scale);
-          REQUIRE((bits(guided[v]) == bits(expected) ||
-                   (std::isnan(guided[v]) && std::isnan(expected))));
-        }
-      }
+      check_guidance(table->fp32, size);
+      check_guidance(table->bf16, size);
+      check_guidance(table->fp16, size);
     }
+  }
+}
+
+TEST_CASE("bf16 and half numbers are read exactly in every instruction set") {
+  const auto half = [](std::uint16_t bits) { return widened(Float16{bits}); };
+  CHECK(half(0x3C00) == 1.0F);
+  CHECK(half(0xC248) == -3.140625F);
+  CHECK(half(0x7BFF) == 65504.0F);
+  CHECK(half(0x0001) == std::ldexp(1.0F, -24));
+  CHECK(half(0x83FF) == -std::ldexp(1023.0F, -24));
+  CHECK(half(0x0400) == std::ldexp(1.0F, -14));
+  CHECK(half(0xFC00) == -infinity);
+  CHECK(std::isnan(half(0x7E00)));
+  CHECK(std::signbit(half(0x8000)));
+  CHECK(widened(Bfloat16{0xC049}) == -3.140625F);
+  for (const KernelTable* table : tables()) {
+    check_widening(table->bf16);
+    check_widening(table->fp16);
   }
 }
 

@@ -97,6 +97,10 @@ class TokenLaw {
     return kind_ == Kind::list ? masses_[static_cast<std::size_t>(i)] : 1U;
   }
 
+  /// Tokens and masses of a list law [size()]; empty for the other kinds.
+  [[nodiscard]] std::span<const TokenId> tokens() const noexcept { return tokens_; }
+  [[nodiscard]] std::span<const std::uint32_t> masses() const noexcept { return masses_; }
+
   /// The most probable token; the lowest id wins a tie.
   [[nodiscard]] TokenId mode() const {
     std::int64_t best = 0;

@@ -13,6 +13,7 @@
 #include "sjd/core/mass.hpp"
 #include "sjd/core/numeric.hpp"
 #include "sjd/cpu/kernels.hpp"
+#include "sjd/cpu/residual.hpp"
 #include "sjd/policy.hpp"
 
 namespace sjd {
@@ -32,6 +33,12 @@ concept RandomGate = requires(G& gate, DrawKey key, uint128 mass, const TokenLaw
   { gate.weighted(key, weights) } -> std::same_as<std::int64_t>;
   gate.gaussian(key, values);
   { gate.quantile(Position{}, law) } -> std::same_as<TokenId>;
+};
+
+/// A gate that draws from the residual of two list laws at once, as `weighted` would.
+template <class G>
+concept ResidualGate = RandomGate<G> && requires(G& gate, DrawKey key, const TokenLaw& law) {
+  { gate.residual(key, law, law) } -> std::same_as<std::int64_t>;
 };
 
 /// A gate that also has Gumbel noise fixed per (position, token).
@@ -80,6 +87,13 @@ class PhiloxGate {
     return i;
   }
 
+  /// The index that weighted() draws from the residual_weights of two list laws; -1 if all are 0.
+  [[nodiscard]] std::int64_t residual(DrawKey key, const TokenLaw& target,
+                                      const TokenLaw& draft) const {
+    return cpu::draw_surplus(target, draft,
+                             [&](uint128 total) { return scale_to(bits(key), total); });
+  }
+
   void gaussian(DrawKey key, std::span<float> values) const {
     cpu::kernels().normals(
         {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration),
@@ -119,8 +133,16 @@ class PhiloxGate {
   /// The token whose slice of the CDF holds `rank` in [0, sum).
   static TokenId token_at(const TokenLaw& law, uint128 rank) {
     if (law.kind() == TokenLaw::Kind::uniform) return static_cast<TokenId>(rank);
+    // Whole blocks first: their sums do not wait for one another.
+    auto left = static_cast<std::uint64_t>(rank);
     std::int64_t i = 0;
-    for (; rank >= law.mass_at(i); ++i) rank -= law.mass_at(i);
+    for (; i + 64 <= law.size(); i += 64) {
+      std::uint64_t block = 0;
+      for (std::int64_t j = i; j < i + 64; ++j) block += law.mass_at(j);
+      if (left < block) break;
+      left -= block;
+    }
+    for (; left >= law.mass_at(i); ++i) left -= law.mass_at(i);
     return law.token(i);
   }
 

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
+#include "sjd/core/half.hpp"
 #include "sjd/core/mass.hpp"
 #include "sjd/core/numeric.hpp"
 #include "sjd/core/philox.hpp"
 #include "sjd/core/sampling.hpp"
 #include "sjd/cpu/lanes.hpp"
+#include "sjd/cpu/list_lanes.hpp"
+#include "sjd/cpu/surplus_lanes.hpp"
 #include "sjd/model.hpp"
 
 /// The loops over a vocabulary, chosen at run time for the processor at hand.
@@ -41,13 +45,47 @@ struct Product {
   bool accumulate = false;
 };
 
-/// One row of logits on its way to a law.
+/// One row of logits on its way to a law, or the part of it that a filter kept.
 struct MassRow {
   const float* logits = nullptr;  ///< [size]
+  const TokenId* ids = nullptr;   ///< [size], ascending; null: 0, 1, 2, ...
   std::int64_t size = 0;
   float top = 0.0F;                                       ///< the largest logit
   float inverse_temperature = 1.0F;                       ///< > 0
   float floor = -std::numeric_limits<float>::infinity();  ///< logits below it have no mass
+};
+
+/// Logits with weights.
+struct WeighedList {
+  const float* values = nullptr;          ///< [size]
+  const std::uint32_t* masses = nullptr;  ///< [size]; null: each weighs 1
+  std::int64_t size = 0;
+};
+
+/// About where logits lie; NaN of none.
+struct Moments {
+  float mean = 0.0F;
+  float deviation = 0.0F;
+};
+
+/// Three values that part a list, ascending.
+using Pivots = std::array<float, 3>;
+
+/// A law as its list of tokens, ascending, with masses.
+struct MassList {
+  const TokenId* tokens = nullptr;        ///< [size]
+  const std::uint32_t* masses = nullptr;  ///< [size]
+  std::int64_t size = 0;
+  std::uint64_t sum = 0;  ///< of all masses, below 2^62
+};
+
+/// Tokens of a target law that one block of a residual is about.
+inline constexpr std::int64_t surplus_block = 64;
+
+/// The masses of those tokens of a block that the target law likes better than the draft's law.
+struct Surplus {
+  std::uint64_t target = 0;
+  std::uint64_t draft = 0;
 };
 
 /// Where the normals of one draw come from: Philox counters (position, iteration, lane, purpose)
@@ -59,23 +97,61 @@ struct NormalStream {
   std::array<std::uint32_t, 2> key{};
 };
 
+/// What reads logits as a host stores them. Arrays [size].
+template <LogitType T>
+struct LogitKernels {
+  /// guided = before + scale (row - last), see guided_logit; before may be guided, null: last.
+  void (*guide)(const T* row, const T* last, float scale, const float* before, float* guided,
+                std::int64_t size);
+  /// wide = row.
+  void (*widen)(const T* row, float* wide, std::int64_t size);
+};
+
 /// The arithmetic of the decoder.
 struct KernelTable {
   void (*product)(const Product&);
-  /// guided += scale (row - last), see guided_logit. Arrays [size].
-  void (*guide)(const float* row, const float* last, float scale, float* inout_guided,
-                std::int64_t size);
   /// The largest of [size] logits, -Inf for none; false if one of them is NaN or +Inf.
   bool (*largest)(const float* logits, std::int64_t size, float* top);
+  /// Packs the logits from `floor` up with their ids, ascending. Arrays with room for size + 16;
+  /// returns how many there are.
+  std::int64_t (*pack_from)(const float* logits, std::int64_t size, float floor, TokenId* ids,
+                            float* values);
+  /// The least and the greatest of [size] values above -Inf; least = +Inf > most = -Inf for none.
+  void (*range)(const float* values, std::int64_t size, float* least, float* most);
+  /// Of the values above -Inf, without the last size % 16.
+  Moments (*moments)(const float* values, std::int64_t size);
+  /// The weight of the values from each pivot up; none of a pivot that is NaN.
+  void (*weigh)(const WeighedList& list, const Pivots& pivots, std::uint64_t (&sums)[3]);
+  /// Packs low <= value < high, in order. Arrays with room for size + 16, which may be those of the
+  /// list; masses may be null if the list has none. Returns how many there are.
+  std::int64_t (*pack_between)(const WeighedList& list, float low, float high, float* values,
+                               std::uint32_t* masses);
   /// mass_of((logit - top) / temperature) of every logit from `floor` up, ascending, without those
-  /// of mass 0. Arrays with room for size + 16; returns how many there are.
+  /// of mass 0. Arrays with room for size + 16, ids may be those of the row; returns how many there
+  /// are.
   std::int64_t (*masses)(const MassRow& row, TokenId* ids, std::uint32_t* kept);
+  /// Sums both laws over the tokens of every block where target mass / target sum > draft mass /
+  /// draft sum, exactly. Blocks [target.size / surplus_block, rounded up].
+  void (*surpluses)(const MassList& target, const MassList& draft, Surplus* blocks);
+  /// z = keep z + (pull clean), two roundings. Arrays [size].
+  void (*denoise)(float keep, float pull, const float* clean, float* inout_z, std::int64_t size);
   /// Scores become softmax(rise score + fall half_square + log_prior), see PosteriorMean. Arrays
   /// [size], a multiple of 16; the sum takes lane v % 16 in ascending order, then a fixed tree.
   void (*posterior)(float* inout_scores, float rise, float fall, const float* half_square,
                     const float* log_prior, std::int64_t size);
   /// standard_normal of the first [size] words of a stream.
   void (*normals)(const NormalStream& stream, float* values, std::int64_t size);
+  LogitKernels<float> fp32;
+  LogitKernels<Bfloat16> bf16;
+  LogitKernels<Float16> fp16;
+
+  /// Those of one type of logits.
+  template <LogitType T>
+  [[nodiscard]] const LogitKernels<T>& of() const {
+    if constexpr (std::same_as<T, float>) return fp32;
+    if constexpr (std::same_as<T, Bfloat16>) return bf16;
+    if constexpr (std::same_as<T, Float16>) return fp16;
+  }
 };
 
 namespace detail {
@@ -83,6 +159,9 @@ namespace detail {
 namespace scalar {
 using namespace lanes::scalar;
 #define SJD_KERNEL
+#include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace scalar
@@ -91,6 +170,9 @@ using namespace lanes::scalar;
 namespace avx2 {
 using namespace lanes::avx2;
 #define SJD_KERNEL SJD_AVX2
+#include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx2
@@ -98,6 +180,9 @@ using namespace lanes::avx2;
 namespace avx512 {
 using namespace lanes::avx512;
 #define SJD_KERNEL SJD_AVX512
+#include "sjd/cpu/detail/filter_kernels.inc"
+#include "sjd/cpu/detail/surplus_kernels.inc"
+
 #include "sjd/cpu/detail/kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx512

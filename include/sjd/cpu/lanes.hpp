@@ -11,7 +11,7 @@
 #define SJD_X86 0
 #endif
 
-#define SJD_AVX2 __attribute__((target("avx2,fma")))
+#define SJD_AVX2 __attribute__((target("avx2,fma,f16c,popcnt")))
 #define SJD_AVX512 __attribute__((target("avx512f,avx2,fma,popcnt")))
 #define SJD_ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -37,8 +37,6 @@
 /// - `select_equal(a, b, x, y)`, `select_below`: x where a == b, a < b, else y; a NaN is neither
 /// - `all_below(a, b)`: a < b in every lane
 /// - `mass_words(a)`: a, cut to an integer; 0 <= a <= 2^31 in every lane
-/// - `append_positive(words, first, ids, kept)`: packs the words > 0 into `kept` and first + lane
-///   into `ids`, both with room for 16, and returns how many there are
 namespace sjd::lanes {
 
 /// Instruction sets with a kernel of their own; all give the same bits. `amx` is avx512 with tiles
@@ -109,16 +107,6 @@ SJD_ALWAYS_INLINE Words mass_words(Lanes a) {
   Words r;
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<std::uint32_t>(a.v[i]);
   return r;
-}
-SJD_ALWAYS_INLINE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
-                                               std::uint32_t* kept) {
-  std::int64_t count = 0;
-  for (int i = 0; i < 16; ++i) {
-    ids[count] = first + i;
-    kept[count] = words.v[i];
-    count += words.v[i] > 0 ? 1 : 0;
-  }
-  return count;
 }
 /// Sum of the sixteen lanes as one fixed tree: halves of 8, of 4, of 2, of 1.
 SJD_ALWAYS_INLINE float sum_lanes(Lanes a) {
@@ -216,19 +204,6 @@ struct Words {
 SJD_LANE Words mass_words(Lanes x) {
   return {_mm256_cvttps_epi32(x.a), _mm256_cvttps_epi32(x.b)};
 }
-SJD_LANE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
-                                      std::uint32_t* kept) {
-  alignas(32) std::uint32_t values[16];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(values), words.a);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(values + 8), words.b);
-  std::int64_t count = 0;
-  for (int i = 0; i < 16; ++i) {
-    ids[count] = first + i;
-    kept[count] = values[i];
-    count += values[i] > 0 ? 1 : 0;
-  }
-  return count;
-}
 SJD_LANE float sum_lanes(Lanes x) {
   const __m256 eight = _mm256_add_ps(x.a, x.b);
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -325,15 +300,6 @@ struct Words {
 };
 SJD_LANE Words mass_words(Lanes x) {
   return {_mm512_maskz_cvttps_epu32(all, x.v)};
-}
-SJD_LANE std::int64_t append_positive(Words words, std::int32_t first, std::int32_t* ids,
-                                      std::uint32_t* kept) {
-  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  const __mmask16 positive = _mm512_test_epi32_mask(words.v, words.v);
-  const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
-  _mm512_storeu_si512(ids, _mm512_maskz_compress_epi32(positive, numbers));
-  _mm512_storeu_si512(kept, _mm512_maskz_compress_epi32(positive, words.v));
-  return __builtin_popcount(positive);
 }
 template <int Index>
 SJD_LANE __m256 half_of(Lanes x) {

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "sjd/core/error.hpp"
@@ -14,28 +15,35 @@
 #include "sjd/core/matrix_view.hpp"
 #include "sjd/core/sampling.hpp"
 #include "sjd/cpu/kernels.hpp"
+#include "sjd/cpu/threshold_search.hpp"
 
 namespace sjd::cpu {
 
 /// Classifier-free guidance of N branches: u + sum_b s_b (l_b - u), u the last branch.
 ///
-/// shapes  branches [scales.size() + 1, vocab]; guided [vocab], overwritten
+/// shapes  branches [scales.size() + 1, vocab], fp32, bf16 or half numbers; guided [vocab],
+///         overwritten
 /// edge    a token that is -Inf in every branch stays -Inf; one that is +Inf in any branch is never
 ///         masked by a negative scale: it becomes +Inf or NaN; no scales: a copy of branch 0
 /// source  arXiv 2207.12598 for one scale
-inline void guide(MatrixView<const float> branches, std::span<const float> scales,
-                  std::span<float> guided) {
-  const float* last = branches.row(branches.rows - 1).data();
-  std::copy_n(last, guided.size(), guided.data());
+template <class T = const float>
+void guide(MatrixView<T> branches, std::span<const float> scales, std::span<float> guided,
+           const KernelTable& table = kernels()) {
+  const auto& kernel = table.template of<std::remove_const_t<T>>();
+  const auto size = static_cast<std::int64_t>(guided.size());
+  const T* last = branches.row(branches.rows - 1).data();
+  if (scales.empty()) kernel.widen(last, guided.data(), size);
   for (std::size_t b = 0; b < scales.size(); ++b) {
-    kernels().guide(branches.row(static_cast<std::int64_t>(b)).data(), last, scales[b],
-                    guided.data(), static_cast<std::int64_t>(guided.size()));
+    kernel.guide(branches.row(static_cast<std::int64_t>(b)).data(), last, scales[b],
+                 b == 0 ? nullptr : guided.data(), guided.data(), size);
   }
 }
 
 /// Buffers that turn one row of logits into a law; reused from row to row.
 class LawBuilder {
  public:
+  explicit LawBuilder(const KernelTable& kernel = kernels()) : kernel_{&kernel}, search_{kernel} {}
+
   /// The law of one row after temperature, top-k and top-p.
   ///
   /// shapes  logits [vocab]
@@ -49,15 +57,19 @@ class LawBuilder {
       return;
     }
     const bool cut = options.top_k > 0 && options.top_k < static_cast<std::int64_t>(logits.size());
-    const float floor = cut ? kth_largest(logits, options.top_k) : lowest;
     ids_.resize(logits.size() + 16);
     masses_.resize(logits.size() + 16);
     // Differences first: the largest logit then has exactly 0, at any temperature and any shift.
     const float inverse = std::min(1.0F / options.temperature, std::numeric_limits<float>::max());
-    kept_ = kernels().masses(
-        {logits.data(), static_cast<std::int64_t>(logits.size()), top, inverse, floor}, ids_.data(),
-        masses_.data());
-    if (cut) drop_ties(logits, floor, kept_ - options.top_k);
+    MassRow row{logits.data(), nullptr, static_cast<std::int64_t>(logits.size()), top, inverse};
+    if (cut) {
+      row.floor = pack_largest(logits, options.top_k);
+      row.logits = values_.data();
+      row.ids = ids_.data();
+      row.size = kept_;
+    }
+    kept_ = kernel_->masses(row, ids_.data(), masses_.data());
+    if (cut) drop_ties(logits, row.floor, kept_ - options.top_k);
     if (options.top_p < 1.0F) keep_top_p(logits, options.top_p);
     const auto size = static_cast<std::size_t>(kept_);
     law.set_list({ids_.data(), size}, {masses_.data(), size});
@@ -66,9 +78,9 @@ class LawBuilder {
  private:
   static constexpr float lowest = -std::numeric_limits<float>::infinity();
 
-  static float largest(std::span<const float> logits) {
+  [[nodiscard]] float largest(std::span<const float> logits) const {
     float top = lowest;
-    if (!kernels().largest(logits.data(), static_cast<std::int64_t>(logits.size()), &top)) {
+    if (!kernel_->largest(logits.data(), static_cast<std::int64_t>(logits.size()), &top)) {
       const auto bad = std::find_if(logits.begin(), logits.end(), [](float l) {
         return !(l < std::numeric_limits<float>::infinity());
       });
@@ -80,11 +92,40 @@ class LawBuilder {
     return top;
   }
 
-  float kth_largest(std::span<const float> logits, std::int64_t k) {
-    ordered_.assign(logits.begin(), logits.end());
-    const auto kth = ordered_.begin() + (k - 1);
-    std::nth_element(ordered_.begin(), kth, ordered_.end(), std::greater<>{});
-    return *kth;
+  /// Packs at least the k largest logits and their ids; returns the k-th largest.
+  float pack_largest(std::span<const float> logits, std::int64_t k) {
+    const auto size = static_cast<std::int64_t>(logits.size());
+    const auto target = static_cast<double>(k);
+    values_.resize(logits.size() + 16);
+    const Pivots guess = guess_kth(logits, k);
+    kept_ = kernel_->pack_from(logits.data(), size, guess[0], ids_.data(), values_.data());
+    if (kept_ >= k) {
+      return search_.find({values_.data(), nullptr, kept_}, target,
+                          static_cast<std::uint64_t>(kept_), &guess);
+    }
+    const float floor = search_.find({logits.data(), nullptr, size}, target, logits.size());
+    kept_ = kernel_->pack_from(logits.data(), size, floor, ids_.data(), values_.data());
+    return floor;
+  }
+
+  /// Three values around the k-th largest, by one logit in sixteen: the first is most likely below.
+  Pivots guess_kth(std::span<const float> logits, std::int64_t k) {
+    constexpr std::size_t blocks = 32;
+    const std::size_t stride = logits.size() / blocks;
+    if (stride < 64) return {lowest, lowest, lowest};
+    for (std::size_t b = 0; b < blocks; ++b) {
+      std::copy_n(logits.data() + b * stride, 16, values_.data() + b * 16);
+    }
+    const WeighedList sample{values_.data(), nullptr, 16 * blocks};
+    const double share = static_cast<double>(k) / static_cast<double>(logits.size());
+    const double rank = share * 16.0 * blocks;
+    const double spread = std::sqrt(rank * (1.0 - share));
+    const auto value_of = [&](double r) {
+      return r >= 16.0 * blocks ? lowest : search_.find(sample, r, 16 * blocks);
+    };
+    const float low = value_of(rank + 3.0 * spread + 2.0);
+    const float high = value_of(std::max(1.0, rank - 2.0 * spread));
+    return {low, low > lowest ? low + 0.5F * (high - low) : low, high};
   }
 
   /// Drops the last `excess` of the tokens whose logit is exactly `floor`.
@@ -106,38 +147,36 @@ class LawBuilder {
   /// Keeps the smallest set of largest logits, lowest ids on a tie, whose mass reaches
   /// share x total; one token always stays.
   void keep_top_p(std::span<const float> logits, float share) {
-    ranked_.resize(static_cast<std::size_t>(kept_));
+    const auto size = static_cast<std::size_t>(kept_);
+    values_.resize(std::max(values_.size(), size));
     std::uint64_t total = 0;
-    for (std::size_t i = 0; i < ranked_.size(); ++i) {
-      ranked_[i] = static_cast<std::int64_t>(i);
+    for (std::size_t i = 0; i < size; ++i) {
+      values_[i] = logits[static_cast<std::size_t>(ids_[i])];
       total += masses_[i];
     }
-    const auto logit = [&](std::int64_t i) {
-      return logits[static_cast<std::size_t>(ids_[static_cast<std::size_t>(i)])];
-    };
-    std::sort(ranked_.begin(), ranked_.end(), [&](std::int64_t a, std::int64_t b) {
-      return logit(a) > logit(b) || (logit(a) == logit(b) && a < b);
-    });
     const double needed = static_cast<double>(share) * static_cast<double>(total);
+    const float least = search_.find({values_.data(), masses_.data(), kept_}, needed, total);
     std::uint64_t reached = 0;
-    std::size_t kept = 0;
-    while (kept < ranked_.size() && (kept == 0 || static_cast<double>(reached) < needed)) {
-      reached += masses_[static_cast<std::size_t>(ranked_[kept++])];
+    for (std::size_t i = 0; i < size; ++i) reached += values_[i] > least ? masses_[i] : 0U;
+    std::size_t out = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      if (values_[i] < least) continue;
+      if (values_[i] == least) {
+        if (static_cast<double>(reached) >= needed) continue;
+        reached += masses_[i];
+      }
+      ids_[out] = ids_[i];
+      masses_[out++] = masses_[i];
     }
-    ranked_.resize(kept);
-    std::sort(ranked_.begin(), ranked_.end());
-    for (std::size_t i = 0; i < kept; ++i) {
-      ids_[i] = ids_[static_cast<std::size_t>(ranked_[i])];
-      masses_[i] = masses_[static_cast<std::size_t>(ranked_[i])];
-    }
-    kept_ = static_cast<std::int64_t>(kept);
+    kept_ = static_cast<std::int64_t>(out);
   }
 
+  const KernelTable* kernel_;
+  ThresholdSearch search_;
   std::int64_t kept_ = 0;
   std::vector<TokenId> ids_;           // [kept_], ascending; with room for what a kernel writes
   std::vector<std::uint32_t> masses_;  // [kept_], likewise
-  std::vector<float> ordered_;         // [vocab], partly ordered
-  std::vector<std::int64_t> ranked_;   // [kept], places in ids_ by logit descending
+  std::vector<float> values_;          // [vocab], logits that a filter looks at; likewise
 };
 
 }  // namespace sjd::cpu

@@ -32,23 +32,26 @@ struct SequenceRows {
 /// Turns rows of logits into laws: guidance, grammar, filters, masses.
 class RowPipeline {
  public:
+  explicit RowPipeline(const KernelTable& kernel = kernels())
+      : kernel_{&kernel}, builder_{kernel} {}
+
   /// The law of the token at `position`.
   ///
-  /// shapes  branches [guidance.size() + 1, vocab]; law overwritten
+  /// shapes  branches [guidance.size() + 1, vocab], fp32, bf16 or half numbers; law overwritten
   /// edge    a forced position has a point law, whatever the logits say
   /// errors  invalid_logits, empty_support, naming sequence and position
-  template <GrammarPolicy Grammar>
-  void law(MatrixView<const float> branches, std::span<const float> guidance,
-           const Grammar& grammar, const SamplingOptions& options, std::int32_t sequence,
-           Position position, TokenLaw& law) {
+  template <class T = const float, GrammarPolicy Grammar>
+  void law(MatrixView<T> branches, std::span<const float> guidance, const Grammar& grammar,
+           const SamplingOptions& options, std::int32_t sequence, Position position,
+           TokenLaw& law) {
     corrected_law(branches, guidance, grammar, options, sequence, position, law,
                   [](std::span<float>) {});
   }
 
   /// The same, with `correct(logits)` between guidance and grammar; it may change the logits
   /// [vocab] and is not asked where the position is forced.
-  template <GrammarPolicy Grammar, class Correct>
-  void corrected_law(MatrixView<const float> branches, std::span<const float> guidance,
+  template <class T = const float, GrammarPolicy Grammar, class Correct>
+  void corrected_law(MatrixView<T> branches, std::span<const float> guidance,
                      const Grammar& grammar, const SamplingOptions& options, std::int32_t sequence,
                      Position position, TokenLaw& law, Correct&& correct) {
     if (const TokenId only = grammar.forced(position); only >= 0) {
@@ -56,7 +59,7 @@ class RowPipeline {
       return;
     }
     guided_.resize(static_cast<std::size_t>(branches.columns));
-    guide(branches, guidance, guided_);
+    guide(branches, guidance, guided_, *kernel_);
     correct(std::span<float>{guided_});
     grammar.mask(position, guided_);
     try {
@@ -72,18 +75,20 @@ class RowPipeline {
 
  private:
   /// Says who left no token, once it has happened.
-  [[nodiscard]] const char* emptied_by(const Error& error, MatrixView<const float> branches,
+  template <class T>
+  [[nodiscard]] const char* emptied_by(const Error& error, MatrixView<T> branches,
                                        std::span<const float> guidance) {
     if (error.code() != ErrorCode::empty_support) return "";
-    guide(branches, guidance, guided_);
+    guide(branches, guidance, guided_, *kernel_);
     const auto finite = [](float z) { return z > -std::numeric_limits<float>::infinity(); };
     return std::any_of(guided_.begin(), guided_.end(), finite)
                ? ", emptied by the grammar or the corrector"
                : ", emptied by the model's logits";
   }
 
-  std::vector<float> guided_;  // [vocab]
+  const KernelTable* kernel_;
   LawBuilder builder_;
+  std::vector<float> guided_;  // [vocab]
 };
 
 }  // namespace sjd::cpu

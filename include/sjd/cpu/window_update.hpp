@@ -9,6 +9,7 @@
 
 #include "sjd/core/embedding_space.hpp"
 #include "sjd/core/error.hpp"
+#include "sjd/cpu/kernels.hpp"
 #include "sjd/cpu/verify.hpp"
 #include "sjd/policies/noise_schedule.hpp"
 #include "sjd/state.hpp"
@@ -25,9 +26,8 @@ inline void denoise(NoiseCoefficients from, NoiseCoefficients to, std::span<cons
                     std::span<float> inout_z) {
   const float keep = to.sigma / from.sigma;
   const float pull = std::fma(-from.alpha, keep, to.alpha);
-  for (std::size_t d = 0; d < inout_z.size(); ++d) {
-    inout_z[d] = std::fma(keep, inout_z[d], pull * clean[d]);
-  }
+  kernels().denoise(keep, pull, clean.data(), inout_z.data(),
+                    static_cast<std::int64_t>(inout_z.size()));
 }
 
 /// The policies that move a window, borrowed for one call.

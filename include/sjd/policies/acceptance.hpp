@@ -43,14 +43,23 @@ namespace detail {
 template <RandomGate Gate>
 [[nodiscard]] TokenId draw_residual(Gate& gate, DrawKey key, const Slot& slot,
                                     const TokenLaw& target) {
-  std::vector<uint128> weights;
-  residual_weights(target, slot.law, weights);
-  if (std::all_of(weights.begin(), weights.end(), [](uint128 w) { return w == 0; })) {
+  const auto refuse = [&] {
     throw Error{ErrorCode::contract,
                 "the draft of image position " + std::to_string(key.position) +
                     " has no mass in the law that it carries",
                 -1, key.position};
+  };
+  if constexpr (ResidualGate<Gate>) {
+    using enum TokenLaw::Kind;
+    if (target.kind() == list && slot.law.kind() == list) {
+      const std::int64_t place = gate.residual(key, target, slot.law);
+      if (place < 0) refuse();
+      return target.token(place);
+    }
   }
+  std::vector<uint128> weights;
+  residual_weights(target, slot.law, weights);
+  if (std::all_of(weights.begin(), weights.end(), [](uint128 w) { return w == 0; })) refuse();
   return target.token(gate.weighted(key, weights));
 }
 
