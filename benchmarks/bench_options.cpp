@@ -135,7 +135,7 @@ usage: bench [--quick | --full] [options]
                       (default 32,16,8, and auto for the composition that paint takes)
   --batch LIST        pictures a pass, each a table of its own (default 1)
   --levels LIST       noise levels, likewise (default 1,2)
-  --depth D           drafts behind the tip that a corrector may redraw (default 32)
+  --depth D           drafts behind the tip that a corrector may redraw (default 16)
   --only LIST         these compositions only, AR always beside them
   --no-score          leave out nats per token
   --costs FILE        what windows by cost go by (default: costs.json of the model directory)

@@ -25,7 +25,7 @@ struct BenchOptions {
   /// Rows a pass, 0 = by cost; the first one is used where only one is tried.
   std::vector<std::int64_t> windows;
   std::vector<std::int64_t> levels;   ///< likewise
-  std::int64_t depth = 32;            ///< drafts that a corrector may redraw
+  std::int64_t depth = 16;            ///< drafts that a corrector may redraw
   std::vector<std::string> only;      ///< names of compositions; empty = the plan of the mode
   std::filesystem::path costs;        ///< of windows by cost; empty: the model directory's
   std::filesystem::path write_costs;  ///< measure costs, write them here, and nothing else

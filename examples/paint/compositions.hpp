@@ -32,7 +32,7 @@ struct Plan {
   std::int32_t levels = 1;                   ///< K, noise levels
   LevelDescent descent = LevelDescent::by_age;
   std::int32_t tokens_per_level = 4;
-  std::int64_t depth = 32;  ///< drafts behind the tip that a corrector may redraw
+  std::int64_t depth = 16;  ///< drafts behind the tip that a corrector may redraw
 
   friend bool operator==(const Plan&, const Plan&) = default;
 };
