@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -30,7 +32,56 @@ struct DecodeCase {
   std::uint64_t seed = 1;
   SamplingOptions sampling{};
   std::size_t scales = 1;  ///< of guidance
+  /// This row of every pass is spoiled: a NaN, or -Inf everywhere.
+  std::int64_t spoiled_row = -1;
+  bool spoiled_by_nothing = false;
+  bool lost_law = false;  ///< the first draft carries a law that does not hold its token
 };
+
+/// What decode_difference answers where both sides stop, for the same reason and at the same place.
+inline const std::string both_stop = "both stop";
+
+/// Compares a failed pass: why, where, and that nothing has changed.
+inline std::string stop_difference(const Error& error, const DecoderState& state,
+                                   DecodeArrays& all) {
+  const cuda::SequenceState& there = all.image.states[0];
+  if (there.status == cuda::SequenceStatus::running)
+    return std::string{"only the CPU stops: "} + error.what();
+  const cuda::BatchState batch = all.image.view();
+  const std::int64_t law = batch.law(0, there.bad_position, there.iteration + 1);
+  try {
+    cuda::check_sequence(there, all.image.heads[static_cast<std::size_t>(law)], 0);
+  } catch (const Error& other) {
+    if (other.code() != error.code() || other.position() != error.position() ||
+        other.sequence() != error.sequence()) {
+      return std::string{other.what()} + ", but the CPU: " + error.what();
+    }
+  }
+  DecoderState copy = state;
+  all.image.get(0, copy);
+  return copy == state ? both_stop : "a pass that failed changed the state";
+}
+
+/// Spoils one row of the passes that follow.
+inline void spoil(const DecodeCase& c, TableHost& host) {
+  if (c.spoiled_row < 0) return;
+  host.spoil = [row = c.spoiled_row, nothing = c.spoiled_by_nothing](MatrixView<float> logits) {
+    if (row >= logits.rows) return;
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    if (nothing) std::fill_n(logits.row(row).begin(), logits.columns, -infinity);
+    logits.row(row)[1] = nothing ? -infinity : std::numeric_limits<float>::quiet_NaN();
+  };
+}
+
+/// Gives the first draft the law of its position, but another token.
+template <class Denoiser>
+void lose_law(Denoiser& denoiser, DecoderState& inout_state) {
+  std::vector<DecoderState> ahead{inout_state};
+  static_cast<void>(denoiser.step(ahead));
+  const TokenId token = ahead[0].tokens[inout_state.tokens.size()];
+  inout_state.window[0].law.set_point(token);
+  inout_state.window[0].token = token == 0 ? 1 : 0;
+}
 
 /// The arguments of a step over these arrays.
 inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda::BatchShape& shape,
@@ -142,6 +193,7 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
   for (std::int32_t s = 0; s < c.table.sequences; ++s) {
     states.push_back(denoiser.start(s, request_of(c, static_cast<std::uint64_t>(s))));
   }
+  if (c.lost_law) lose_law(denoiser, states[0]);
   const cuda::BatchShape shape{
       c.table.sequences,       c.window,      100,
       noisy ? c.table.dim : 0, c.table.vocab, static_cast<std::int64_t>(c.scales) + 1};
@@ -154,14 +206,21 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
     cuda::lay_out_rows(step.window, static_cast<std::int32_t>(s));
     if constexpr (noisy) feed_first(states[s], space, c, static_cast<std::int64_t>(s), all);
   }
+  spoil(c, host);
   TableHost twin = host;
   for (int pass = 0; pass < 200; ++pass) {
     if (std::all_of(states.begin(), states.end(), [](const auto& s) { return s.finished(); })) {
       return pass < 3 ? "the decode ended before it began" : "";
     }
-    static_cast<void>(denoiser.step(states));
+    std::optional<Error> error;
+    try {
+      static_cast<void>(denoiser.step(states));
+    } catch (const Error& thrown) {
+      error = thrown;
+    }
     run_table(twin, c, shape, all);
     run(step, shape, all, tables);
+    if (error) return stop_difference(*error, states[0], all);
     for (std::size_t s = 0; s < states.size(); ++s) {
       DecoderState copy = states[s];
       all.image.get(static_cast<std::int64_t>(s), copy);

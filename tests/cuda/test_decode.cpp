@@ -68,6 +68,37 @@ TEST_CASE("coupled SJD2 decodes pass by pass as on the CPU, noise and all") {
   compare_noisy({}, SpeculativeAcceptance{}, MaximalCoupling{});
 }
 
+TEST_CASE("a bad row stops a sequence where the CPU stops, or is not asked for") {
+  std::int64_t stopped = 0;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    for (const std::int64_t row : {0, 1, 2, 4}) {
+      DecodeCase c = decode_case({}, seed);
+      c.table.sequences = 1;
+      c.window = 5;
+      c.scales = 0;
+      c.spoiled_row = row;
+      c.spoiled_by_nothing = seed % 2 == 0;
+      cuda::HostLauncher launcher{{.seed = seed}};
+      const std::string difference =
+          decode_difference(c, OnHost{launcher}, NoNoise{}, RowEndGrammar{3, 5}, 4,
+                            SpeculativeAcceptance{}, MaximalCoupling{});
+      CAPTURE(seed, row, difference);
+      CHECK((difference.empty() || difference == both_stop));
+      stopped += difference == both_stop ? 1 : 0;
+    }
+  }
+  REQUIRE(stopped >= 12);
+}
+
+TEST_CASE("a draft that its law does not hold stops a sequence as on the CPU") {
+  DecodeCase c = decode_case({}, 3);
+  c.table.sequences = 1;
+  c.lost_law = true;
+  cuda::HostLauncher launcher;
+  CHECK(decode_difference(c, OnHost{launcher}, NoNoise{}, NoGrammar{}, 0, SpeculativeAcceptance{},
+                          MaximalCoupling{}) == both_stop);
+}
+
 TEST_CASE("ungated SJD2 decodes pass by pass as on the CPU, noise and all") {
   compare_noisy({.judge = Judge::ungated_ratio, .refresh = Refresh::drawn}, UngatedAcceptance{},
                 FreshRedraw{});

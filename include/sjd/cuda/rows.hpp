@@ -81,8 +81,10 @@ struct RowsPlan {
 ///         law's head, see check_row
 template <class Launcher, class Logit>
 void rows(Launcher& launcher, const RowsPlan& plan, const RowsArguments<Logit>& arguments) {
-  expects(arguments.logits.columns >= 1 && plan.geometry.clusters == arguments.task_count &&
-              plan.slices * plan.slice >= arguments.logits.columns && plan.slice % 32 == 0,
+  const std::int64_t cuts = plan.split ? plan.slices : plan.geometry.blocks;
+  expects(arguments.logits.columns >= 1 && arguments.logits.columns <= detail::most_vocab &&
+              plan.geometry.clusters == arguments.task_count && plan.slice % 32 == 0 &&
+              cuts * plan.slice >= arguments.logits.columns,
           ErrorCode::invalid_argument,
           "cuda::rows: the plan is of another vocabulary or row count");
   expects(
@@ -92,12 +94,8 @@ void rows(Launcher& launcher, const RowsPlan& plan, const RowsArguments<Logit>& 
   launched.slice = plan.split ? plan.slices * plan.slice : plan.slice;
   launched.part = plan.slice;
   launched.parts = plan.slices;
-  const auto aligned = [&](std::int64_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(arguments.logits.data) %
-               static_cast<std::uintptr_t>(bytes) ==
-           0;
-  };
-  launched.aligned = aligned(4 * sizeof(Logit)) && arguments.logits.stride % 4 == 0;
+  const auto address = reinterpret_cast<std::uintptr_t>(arguments.logits.data);
+  launched.aligned = address % (4 * sizeof(Logit)) == 0 && arguments.logits.stride % 4 == 0;
   if (plan.split) {
     launcher.template launch<detail::RowsKernel<Logit, detail::RowsPart::first>>(
         Geometry{arguments.task_count * plan.slices, 1, plan.geometry.threads, 0}, launched);

@@ -7,9 +7,11 @@ set(most_shared 49152) # what a kernel may declare statically
 set(flags -std=c++20 --expt-relaxed-constexpr -arch=sm_${ARCH} -Werror all-warnings
           -Xcompiler=-Wall,-Wextra -I ${INCLUDE})
 
+file(REMOVE_RECURSE "${OUTPUT}")
+file(MAKE_DIRECTORY "${OUTPUT}")
 execute_process(
   COMMAND ${NVCC} ${flags} -Xptxas=-v,-warn-spills,-warn-lmem-usage,-Werror -cubin
-          -o ${OUTPUT}.cubin ${SOURCE}
+          --keep --keep-dir ${OUTPUT} -o ${OUTPUT}/kernels.cubin ${SOURCE}
   RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
 if(NOT status EQUAL 0)
   message(FATAL_ERROR "nvcc for sm_${ARCH} failed:\n${text}")
@@ -39,11 +41,7 @@ foreach(entry use IN ZIP_LISTS entries used)
 endforeach()
 
 # The instructions that the promise of equal bits and one wide read rests on.
-execute_process(COMMAND ${NVCC} ${flags} -ptx -o ${OUTPUT}.ptx ${SOURCE} RESULT_VARIABLE status)
-if(NOT status EQUAL 0)
-  message(FATAL_ERROR "no PTX for sm_${ARCH}")
-endif()
-file(READ ${OUTPUT}.ptx ptx)
+file(READ "${OUTPUT}/kernels.ptx" ptx)
 if(NOT ptx MATCHES "ld\\.global\\.nc\\.v4")
   message(FATAL_ERROR "sm_${ARCH}: no 16-byte read of the logits")
 endif()

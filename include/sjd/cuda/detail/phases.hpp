@@ -66,6 +66,9 @@ inline __device__ void atomic_add(std::uint32_t& to, std::uint32_t x) {
 inline __device__ void atomic_add(std::uint64_t& to, std::uint64_t x) {
   atomicAdd(reinterpret_cast<unsigned long long*>(&to), x);
 }
+inline __device__ std::uint32_t atomic_fetch_add(std::uint32_t& to, std::uint32_t x) {
+  return atomicAdd(&to, x);
+}
 template <class T>
 __device__ void atomic_min(T& to, T x) {
   atomicMin(&to, x);
@@ -81,6 +84,9 @@ __device__ void atomic_max(T& to, T x) {
 template <class T>
 void atomic_add(T& to, T x) {
   to += x;
+}
+inline std::uint32_t atomic_fetch_add(std::uint32_t& to, std::uint32_t x) {
+  return std::exchange(to, to + x);
 }
 template <class T>
 void atomic_min(T& to, T x) {

@@ -47,9 +47,25 @@ struct Selected {
   std::uint64_t left;
 };
 
+/// A sum of 64 bits in two halves: shared memory adds 32 bits at once, but 64 only in a loop.
+struct Bin {
+  std::uint32_t low;
+  std::uint32_t high;
+
+  [[nodiscard]] SJD_DEVICE std::uint64_t value() const { return std::uint64_t{high} << 32 | low; }
+  /// Whoever makes the lower half wrap carries; each wrap is seen by exactly one.
+  SJD_DEVICE void add(std::uint64_t x) {
+    const auto part = static_cast<std::uint32_t>(x);
+    const std::uint32_t before = atomic_fetch_add(low, part);
+    const std::uint32_t carry = before + part < part ? 1U : 0U;
+    const std::uint32_t rest = static_cast<std::uint32_t>(x >> 32) + carry;
+    if (rest != 0) atomic_add(high, rest);
+  }
+};
+
 /// Shared memory of one block.
 struct RowsShared {
-  std::uint64_t bins[2][bin_count];  // of this round and of the next one
+  Bin bins[2][bin_count];  // of this round and of the next one
   BlockSum<Tally> tally;
   Selected count[4];          // before round 0, 1, 2 and behind the last
   Selected mass[4];           // likewise
@@ -97,7 +113,7 @@ SJD_DEVICE RowCase row_case(const RowsArguments<Logit>& a, const RowTask& task,
 /// A phase: everything that later phases add to.
 SJD_DEVICE inline void clear_row(const RowCase& row, const Thread<RowsShared>& t) {
   RowsShared& s = *t.shared;
-  for (int i = t.index; i < bin_count; i += t.count) s.bins[0][i] = s.bins[1][i] = 0;
+  for (int i = t.index; i < bin_count; i += t.count) s.bins[0][i] = s.bins[1][i] = {0, 0};
   if (t.index < lanes) {
     s.tops[t.index] = 0;
     s.best[t.index] = 0xFFFFFFFFFFFFFFFFU;

@@ -68,7 +68,7 @@ template <bool Weighted>
 SJD_DEVICE void fill_bins(const RowCase& row, int round, const RowKeys& keys,
                           const Thread<RowsShared>& t) {
   RowsShared& s = *t.shared;
-  std::uint64_t* bins = s.bins[bins_of<Weighted>(round)];
+  Bin* bins = s.bins[bins_of<Weighted>(round)];
   const int shift = shift_of(round);
   const int seen = shift + bits_of(round);
   const std::uint64_t prefix = std::uint64_t{rounds<Weighted>(s)[round].key} >> seen;
@@ -76,7 +76,7 @@ SJD_DEVICE void fill_bins(const RowCase& row, int round, const RowKeys& keys,
   const auto add = [&](std::uint32_t key, std::uint64_t times) {
     if (std::uint64_t{key} >> seen != prefix || times == 0) return;
     const std::uint64_t weight = Weighted ? times * key_mass(row, s.top, key) : times;
-    if (weight > 0) atomic_add(bins[key >> shift & ((1U << bits_of(round)) - 1)], weight);
+    if (weight > 0) bins[key >> shift & ((1U << bits_of(round)) - 1)].add(weight);
   };
   for (std::int32_t i = keys.begin; i < keys.end; ++i) {
     const std::uint32_t key = keys.at(i);
@@ -94,8 +94,8 @@ SJD_DEVICE void gather_bins(int round, const Thread<RowsShared>& t) {
   Tally sum = Tally::zero();
   for (int i = 0; i < piece; ++i) {
     const int bin = bin_count - 1 - (t.index * piece + i);
-    for (int rank = 0; rank < t.ranks; ++rank) sum.mass += t.peer(rank).bins[now][bin];
-    t.shared->bins[1 - now][bin] = 0;
+    for (int rank = 0; rank < t.ranks; ++rank) sum.mass += t.peer(rank).bins[now][bin].value();
+    t.shared->bins[1 - now][bin] = {0, 0};
   }
   t.shared->tally.part[t.index] = sum;
 }
@@ -126,7 +126,7 @@ SJD_DEVICE void find_bin(const RowCase& row, int round, const Thread<RowsShared>
     const int bin = bin_count - 1 - (t.index * piece + i);
     std::uint64_t weight = 0;
     for (int rank = 0; rank < t.ranks; ++rank) {
-      weight += t.peer(rank).bins[bins_of<Weighted>(round)][bin];
+      weight += t.peer(rank).bins[bins_of<Weighted>(round)][bin].value();
     }
     if (sum + weight >= left) {
       states[round + 1] = {state.key | static_cast<std::uint32_t>(bin) << shift_of(round),
