@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "faults/fault_compositions.hpp"
+#include "support/fault_line.hpp"
 #include "support/mock_device.hpp"
 
 namespace sjd::test {
@@ -100,11 +101,13 @@ TEST_CASE("faults: memory that runs out at any allocation", "[faults]") {
     meter.reset();
   });
   std::cout << "F5 bad_alloc at allocation k: " << instances << " instances\n";
+  print_fault(22, "bad_alloc at allocation k", instances, "no state changed, retried bit-equal");
 }
 
 TEST_CASE("faults: what no machine can hold is refused with its size", "[faults]") {
   HugeHost host;
   PlainAr plain{host};
+  std::int64_t requests = 0;
   const auto refused = [&](const GenerationRequest<int>& request, const std::string& part) {
     try {
       static_cast<void>(plain.generate(request));
@@ -115,6 +118,7 @@ TEST_CASE("faults: what no machine can hold is refused with its size", "[faults]
       CAPTURE(text);
       CHECK(text.find(part) != std::string::npos);
     }
+    requests += 1;
   };
   refused({.tokens = 2, .guidance = std::vector<float>(3, 1.0F)}, "34359738352 bytes");
   refused({.tokens = 2, .guidance = std::vector<float>(1'000, 1.0F)}, "8598524522588 bytes");
@@ -124,7 +128,9 @@ TEST_CASE("faults: what no machine can hold is refused with its size", "[faults]
     HugeHost liar{.vocab = vocab};
     CHECK_THROWS_AS(PlainAr{liar}, Error);
     CHECK_THROWS_AS(CoupledSjd<HugeHost>{liar}, Error);
+    requests += 2;
   }
+  print_fault(23, "more than any machine holds", requests, "refused with its size");
 }
 
 TEST_CASE("faults: a device without memory left", "[faults]") {
@@ -143,6 +149,7 @@ TEST_CASE("faults: a device without memory left", "[faults]") {
     device.left = -1;
     CHECK(states.front().tokens == decoder.generate(request).tokens);
   }
+  print_fault(24, "full device (mock)", 3, "typed error, goes on with memory");
 }
 
 }  // namespace sjd::test

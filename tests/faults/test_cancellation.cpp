@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "faults/fault_compositions.hpp"
+#include "support/fault_line.hpp"
 
 namespace sjd::test {
 namespace {
@@ -47,6 +48,7 @@ TEST_CASE("faults: cancelled at any iteration, resumed to the same tokens", "[fa
     }
   });
   std::cout << "F6 cancelled at iteration k: " << instances << " instances\n";
+  print_fault(21, "cancelled at iteration k", instances, "what stands is valid, resumed bit-equal");
 }
 
 TEST_CASE("faults: a callback that throws at any iteration", "[faults]") {
@@ -78,6 +80,7 @@ TEST_CASE("faults: a callback that throws at any iteration", "[faults]") {
 }
 
 TEST_CASE("faults: a decoder at work refuses every other call", "[faults]") {
+  std::int64_t calls = 0;
   for_each_decoder([&](const std::string& name, bool mean, const auto& make) {
     INFO(name);
     FaultyHost host{fault_options(mean)};
@@ -100,11 +103,14 @@ TEST_CASE("faults: a decoder at work refuses every other call", "[faults]") {
           }
         }}.join();
         CHECK(busy == 1);
+        calls += 4;
         return true;
       });
       for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].tokens == expected[i].tokens);
     });
   });
+  print_fault(20, "callback or second thread calls the decoder", calls,
+              "refused, tokens unchanged");
 }
 
 TEST_CASE("faults: a model may announce any number of sequences", "[faults]") {

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host fails at its k-th call, for every k: what is thrown is what was promised, every state
 // stays as it was, and resuming ends with the tokens of an undisturbed run.
+#include <initializer_list>
 #include <iostream>
+#include <map>
 
 #include "faults/fault_compositions.hpp"
+#include "support/fault_line.hpp"
 
 namespace sjd::test {
 namespace {
 
 std::int64_t instances = 0;
+std::map<Fault, std::int64_t> injected;  // of the test that runs
+
+std::int64_t count_of(std::initializer_list<Fault> faults) {
+  std::int64_t sum = 0;
+  for (const Fault fault : faults) sum += injected[fault];
+  return sum;
+}
 
 /// The error behind `e`; fails the test if it is none of ours.
 Error error_of(const std::exception_ptr& e) {
@@ -145,6 +155,7 @@ void inject(bool mean, const Make& make, Fault fault, std::int64_t k, const Refe
     CHECK(caught <= 1);
     if (fault != Fault::hidden_nan) CHECK(caught == 1);
     instances += 1;
+    injected[fault] += 1;
   });
 }
 
@@ -162,6 +173,20 @@ TEST_CASE("faults: a host that fails at any call, retried", "[faults]") {
     }
   });
   std::cout << "F1 fault at call k, retried: " << instances << " instances\n";
+  const std::string resumed = ", retried bit-equal";
+  print_fault(1, "one NaN logit", count_of({Fault::nan}), "error with its row" + resumed);
+  print_fault(2, "one +Inf logit", count_of({Fault::plus_infinity}),
+              "error with its row" + resumed);
+  print_fault(3, "a row of -Inf", count_of({Fault::minus_infinity}),
+              "error with row and cause" + resumed);
+  print_fault(17, "model throws, before or behind its pass",
+              count_of({Fault::throws_before, Fault::throws_after, Fault::typed_error}),
+              "passed on, no state changed" + resumed);
+  print_fault(18, "rows unwritten or cut", count_of({Fault::row_unwritten, Fault::row_cut}),
+              "error with its row" + resumed);
+  print_fault(19, "a size that changes", count_of({Fault::vocab_changes}), "error" + resumed);
+  print_fault(20, "model calls its decoder", count_of({Fault::reenters}), "refused" + resumed);
+  print_fault(22, "bad_alloc in the model", count_of({Fault::bad_alloc}), "passed on" + resumed);
 }
 
 TEST_CASE("faults: the other sequences of a batch are unharmed", "[faults]") {
@@ -198,6 +223,8 @@ TEST_CASE("faults: hidden rows that are missing, bad or of another width", "[fau
     }
   });
   CHECK(errors > 0);
+  print_fault(18, "hidden rows missing, bad or of another width", instances,
+              "error where they are read, retried bit-equal");
   std::cout << "F3 hidden rows: " << instances << " instances\n";
 }
 

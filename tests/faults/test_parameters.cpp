@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "support/compositions.hpp"
+#include "support/fault_line.hpp"
 
 namespace sjd::test {
 namespace {
@@ -105,6 +106,8 @@ TEST_CASE("faults: options of any bit pattern are refused or decode", "[faults]"
         decoder.generate({.tokens = 6}).tokens);
   SpeculativeJacobiDenoiser wide{host, FixedWindow{.tokens = huge}, NoNoise{}};
   CHECK(wide.generate({.tokens = 6}).tokens.size() == 6);
+  print_fault(11, "options of any bit pattern", 5 * std::ssize(patterns()),
+              "refused by name, or decoded to the end");
 }
 
 TEST_CASE("faults: a table or statistics that cannot carry noise are refused", "[faults]") {
