@@ -142,6 +142,20 @@ TEST_CASE("every k of a small row, every kind") {
   }
 }
 
+TEST_CASE("a row whose sample lies is cut all the same") {
+  // The first 16 logits in 256 are a sample of the row: here they are among the large ones.
+  for (const std::size_t large : {16U, 40U, 86U}) {
+    std::vector<float> logits = row_of(0, large, 8192);
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      if (i % 256 < large) logits[i] += 20.0F;
+    }
+    for (std::int64_t k = 1; k < 3000; k += 61) {
+      CAPTURE(large, k);
+      check(logits, {.top_k = k});
+    }
+  }
+}
+
 TEST_CASE("a builder that has seen other rows builds the same laws") {
   cpu::LawBuilder used;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {

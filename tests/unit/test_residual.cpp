@@ -99,13 +99,23 @@ TEST_CASE("a residual of two laws that share no token is the target law") {
 }
 
 TEST_CASE("products that differ in the last of 96 bits are told apart") {
-  // p q_sum and q p_sum: equal for token 0, one apart for the others.
-  TokenLaw target, draft;
-  const std::vector<TokenId> tokens{0, 1, 2};
-  target.set_list(tokens, std::vector<std::uint32_t>{1U << 31U, (1U << 31U) - 1, 1});
-  draft.set_list(tokens, std::vector<std::uint32_t>{1U << 31U, (1U << 31U) - 2, 2});
-  check_places(target, draft);
-  check_places(draft, target);
+  // A few parts in 2^24 apart or less, some equal: no float is sure which is larger.
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    TokenLaw target, draft;
+    std::vector<TokenId> tokens;
+    std::vector<std::uint32_t> p, q;
+    for (std::uint32_t i = 0; i < 80; ++i) {
+      tokens.push_back(static_cast<TokenId>(2 * i));
+      p.push_back((1U << 30U) + static_cast<std::uint32_t>(mix(seed ^ mix(i)) % 1000));
+      const std::uint64_t share = seed % 2 == 0 ? p.back() : std::uint64_t{p.back()} * 3 / 7;
+      const std::uint64_t near = mix(seed + i) % 7 * (seed % 3 == 0 ? 1 : 40);
+      q.push_back(static_cast<std::uint32_t>(share + near - 3));
+    }
+    target.set_list(tokens, p);
+    draft.set_list(tokens, q);
+    check_places(target, draft);
+    check_places(draft, target);
+  }
 }
 
 TEST_CASE("the production gate draws the residual that weighted would draw") {
