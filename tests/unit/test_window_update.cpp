@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a window moves, slot by slot: levels, ages, keys, and which law a slot that enters may use.
 // The law of the picture hides mistakes here that are exact and only slow.
+#include <limits>
+
 #include "sjd/cpu/window_update.hpp"
 #include "sjd/policies/grammar.hpp"
 #include "sjd/policies/initialization.hpp"
@@ -206,6 +208,29 @@ TEST_CASE("what enters: a forced token, noise of the highest level, or an initia
   noise.grammar.row_end = 0;
   CHECK(cpu::enter_slot(noise.rules(), noise.gate, end_of_row, 1, 2, 8, none) ==
         Slot{.token = 0, .law = TokenLaw::point(0)});
+}
+
+TEST_CASE("an initial token repeats its neighbour, and is uniform where there is none") {
+  ScriptedGate gate{{largest_bits}};
+  Slot slot;
+  RepeatLeft{}.enter(gate, {.position = 4}, 2, 5, slot);
+  CHECK(slot == Slot{.token = 2, .law = TokenLaw::point(2)});
+  CHECK(gate.keys.empty());
+  RepeatLeft{}.enter(gate, {.position = 4}, -1, 5, slot);
+  CHECK(slot == Slot{.token = 4, .law = TokenLaw::uniform(5)});
+  REQUIRE(gate.keys.size() == 1);
+  CHECK(gate.keys[0].purpose == Purpose::entry);
+}
+
+TEST_CASE("the end of a row allows its token alone, other places all but it") {
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  const RowEndGrammar grammar{.columns = 3, .row_end = 1};
+  std::vector<float> end{1, 2, 3};
+  grammar.mask(7, end);
+  CHECK(end == std::vector<float>{none, 2, none});
+  std::vector<float> code{1, 2, 3};
+  grammar.mask(6, code);
+  CHECK(code == std::vector<float>{1, none, 3});
 }
 
 TEST_CASE("a window is filled from the left, and its first new slot alone uses the law") {
