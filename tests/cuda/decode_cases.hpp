@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -86,7 +87,7 @@ void lose_law(Denoiser& denoiser, DecoderState& inout_state) {
 /// The arguments of a step over these arrays.
 inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda::BatchShape& shape,
                                                  const KarrasSchedule* noise,
-                                                 const EmbeddingSpace& space, DecodeArrays& all) {
+                                                 const EmbeddingTables& tables, DecodeArrays& all) {
   cuda::StepArguments<float> step;
   const std::int64_t tasks = shape.sequences * c.window;
   step.plan.slice = (c.table.vocab + 31) / 32 * 32;
@@ -109,9 +110,13 @@ inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda
   w.vocab = c.table.vocab;
   w.rows = c.window;
   w.branches = shape.most_branches;
-  w.clean = space.normalized.data();
-  w.mean = space.mean.data();
-  w.scale = space.scale.data();
+  w.clean = tables.clean.data();
+  w.mean = tables.mean.data();
+  w.scale = tables.scale.data();
+  if (tables.posterior) {
+    w.posterior = {tables.scores.data(), tables.half_square.data(), tables.log_prior.data(),
+                   tables.embeddings.data(), all.weights.data()};
+  }
   w.embeddings = noise == nullptr ? nullptr : all.embeddings.data();
   w.input = all.input.data();
   w.tasks = all.tasks.data();
@@ -160,27 +165,49 @@ inline GenerationRequest<TablePrompt> request_of(const DecodeCase& c, std::uint6
 }
 
 /// The embeddings of the first pass; the window kernel writes all later ones.
-inline void feed_first(const DecoderState& state, const EmbeddingSpace& space, const DecodeCase& c,
-                       std::int64_t sequence, DecodeArrays& all) {
+template <class Feed, class Schedule>
+void feed_first(const DecoderState& state, const EmbeddingSpace& space, const Feed& feed,
+                const Schedule& schedule, const DecodeCase& c, std::int64_t sequence,
+                DecodeArrays& all) {
+  std::vector<float> scratch;
   for (std::size_t i = 0; i < state.window.size(); ++i) {
-    const std::int64_t row = sequence * c.window + static_cast<std::int64_t>(i) + 1;
-    for (std::size_t d = 0; d < state.window[i].noisy.size(); ++d) {
-      all.embeddings[static_cast<std::size_t>(row * space.dim) + d] =
-          std::fma(state.window[i].noisy[d], space.scale[d], space.mean[d]);
+    const Slot& slot = state.window[i];
+    if (slot.level == 0) continue;
+    const NoisyRow row{slot.noisy, schedule.coefficients(schedule.checkpoint_level(slot.level))};
+    const std::int64_t at = sequence * c.window + static_cast<std::int64_t>(i) + 1;
+    feed.feed(space, std::span{&row, 1}, scratch,
+              {all.embeddings.data() + at * space.dim, 1, space.dim});
+  }
+}
+
+/// The embedding space as kernels take it.
+inline EmbeddingTables tables_of(const EmbeddingSpace& space, MatrixView<const float> table,
+                                 bool posterior) {
+  EmbeddingTables tables{posterior, space.normalized,  space.mean,      space.scale,
+                         {},        space.half_square, space.log_prior, {}};
+  for (std::int64_t d = 0; d < space.dim; ++d) {
+    for (std::int64_t v = 0; v < space.vocab; ++v) {
+      tables.scores.push_back(space.clean(v)[static_cast<std::size_t>(d)]);
     }
   }
+  for (std::int64_t v = 0; v < space.vocab; ++v) {
+    tables.embeddings.insert(tables.embeddings.end(), table.row(v).begin(), table.row(v).end());
+  }
+  return tables;
 }
 
 /// Decodes one batch on both sides; `run(step, shape, arrays, tables)` is one library step of the
 /// kernels. Returns what differs first, or nothing.
 ///
-/// `Schedule` and `policies` are those of the CPU decoder; the grammar repeats after `period`.
-template <class Run, class Schedule, class Grammar, class... Policies>
+/// `schedule`, `feed` and `policies` are those of the CPU decoder; the grammar repeats after
+/// `period`.
+template <class Run, class Schedule, class Grammar, class Feed, class... Policies>
 std::string decode_difference(const DecodeCase& c, const Run& run, const Schedule& schedule,
-                              const Grammar& grammar, std::int64_t period, Policies... policies) {
+                              const Grammar& grammar, std::int64_t period, Feed feed,
+                              Policies... policies) {
   TableHost host{c.table};
   SpeculativeJacobiDenoiser denoiser{
-      host, FixedWindow{.tokens = c.window}, schedule, grammar, RawNoise{}, policies...};
+      host, FixedWindow{.tokens = c.window}, schedule, grammar, feed, policies...};
   constexpr bool noisy = !std::is_same_v<Schedule, NoNoise>;
   KarrasSchedule noise;
   if constexpr (noisy) noise = schedule;
@@ -197,14 +224,16 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
   const cuda::BatchShape shape{
       c.table.sequences,       c.window,      100,
       noisy ? c.table.dim : 0, c.table.vocab, static_cast<std::int64_t>(c.scales) + 1};
-  const EmbeddingTables tables{space.normalized, space.mean, space.scale};
+  const EmbeddingTables tables = tables_of(space, host.embedding_table(), Feed::posterior_mean);
   DecodeArrays all{shape, c.window, c.table.vocab, noise};
   if (period > 0) all.grammar = cuda::write_out(grammar, period, c.table.vocab);
-  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, space, all);
+  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, tables, all);
   for (std::size_t s = 0; s < states.size(); ++s) {
     all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
     cuda::lay_out_rows(step.window, static_cast<std::int32_t>(s));
-    if constexpr (noisy) feed_first(states[s], space, c, static_cast<std::int64_t>(s), all);
+    if constexpr (noisy) {
+      feed_first(states[s], space, feed, schedule, c, static_cast<std::int64_t>(s), all);
+    }
   }
   spoil(c, host);
   TableHost twin = host;
@@ -253,13 +282,15 @@ template <class Run, class... Policies>
 std::string clean_difference(KernelRules rules, std::uint64_t seed, const Run& run,
                              Policies... policies) {
   return decode_difference(decode_case(rules, seed), run, NoNoise{}, RowEndGrammar{3, 5}, 4,
-                           policies...);
+                           RawNoise{}, policies...);
 }
 
 /// The same with noise, of one or three levels and either descent.
-template <class Run, class... Policies>
-std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& run,
+template <class Run, class Feed, class... Policies>
+std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& run, Feed feed,
                              Policies... policies) {
+  DecodeCase c = decode_case(rules, seed, 5);
+  c.table.posterior_mean = Feed::posterior_mean;
   const KarrasSchedule schedule{
       .levels = seed % 2 == 0 ? 3 : 1,
       .grid = 4,
@@ -267,8 +298,7 @@ std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& r
       .rho_max = 2.0F,
       .descent = seed % 3 == 0 ? LevelDescent::by_deadline : LevelDescent::by_age,
       .tokens_per_level = 2};
-  return decode_difference(decode_case(rules, seed, 5), run, schedule, RowEndGrammar{3, 5}, 4,
-                           policies...);
+  return decode_difference(c, run, schedule, RowEndGrammar{3, 5}, 4, feed, policies...);
 }
 
 }  // namespace sjd::test

@@ -50,6 +50,7 @@ struct DecodeArrays {
                const KarrasSchedule& noise)
       : image{shape},
         logits(static_cast<std::size_t>(shape.sequences * shape.most_branches * rows * vocab)),
+        weights(static_cast<std::size_t>(shape.sequences * rows * vocab)),
         embeddings(static_cast<std::size_t>(shape.sequences * rows * shape.dim)),
         input(static_cast<std::size_t>(shape.sequences * shape.most_branches * rows)),
         tasks(static_cast<std::size_t>(shape.sequences * rows)),
@@ -58,6 +59,7 @@ struct DecodeArrays {
   cuda::BatchImage image;
   cuda::GrammarLines grammar;
   std::vector<float> logits;         // [sequences, branches, rows, vocab]
+  std::vector<float> weights;        // [sequences x rows, vocab], of the posterior
   std::vector<float> embeddings;     // [sequences x rows, dim]
   std::vector<InputRow> input;       // [sequences, branches, rows]
   std::vector<cuda::RowTask> tasks;  // [sequences, rows]
@@ -66,9 +68,14 @@ struct DecodeArrays {
 
 /// The embedding space as kernels take it.
 struct EmbeddingTables {
-  std::vector<float> clean{};  // [vocab, dim]
-  std::vector<float> mean{};   // [dim]
-  std::vector<float> scale{};  // [dim]
+  bool posterior = false;            // PosteriorMean, else RawNoise
+  std::vector<float> clean{};        // [vocab, dim], normalised
+  std::vector<float> mean{};         // [dim]
+  std::vector<float> scale{};        // [dim]
+  std::vector<float> scores{};       // [dim, vocab], `clean` turned round
+  std::vector<float> half_square{};  // [padded vocab]
+  std::vector<float> log_prior{};    // [padded vocab]
+  std::vector<float> embeddings{};   // [vocab, dim], of the host
 };
 
 /// The arrays of one statistics run.

@@ -65,7 +65,7 @@ TEST_CASE("SJD with quantile coupling decodes pass by pass as on the CPU") {
 }
 
 TEST_CASE("coupled SJD2 decodes pass by pass as on the CPU, noise and all") {
-  compare_noisy({}, SpeculativeAcceptance{}, MaximalCoupling{});
+  compare_noisy({}, PosteriorMean{}, SpeculativeAcceptance{}, MaximalCoupling{});
 }
 
 TEST_CASE("a bad row stops a sequence where the CPU stops, or is not asked for") {
@@ -80,7 +80,7 @@ TEST_CASE("a bad row stops a sequence where the CPU stops, or is not asked for")
       c.spoiled_by_nothing = seed % 2 == 0;
       cuda::HostLauncher launcher{{.seed = seed}};
       const std::string difference =
-          decode_difference(c, OnHost{launcher}, NoNoise{}, RowEndGrammar{3, 5}, 4,
+          decode_difference(c, OnHost{launcher}, NoNoise{}, RowEndGrammar{3, 5}, 4, RawNoise{},
                             SpeculativeAcceptance{}, MaximalCoupling{});
       CAPTURE(seed, row, difference);
       CHECK((difference.empty() || difference == both_stop));
@@ -95,13 +95,13 @@ TEST_CASE("a draft that its law does not hold stops a sequence as on the CPU") {
   c.table.sequences = 1;
   c.lost_law = true;
   cuda::HostLauncher launcher;
-  CHECK(decode_difference(c, OnHost{launcher}, NoNoise{}, NoGrammar{}, 0, SpeculativeAcceptance{},
-                          MaximalCoupling{}) == both_stop);
+  CHECK(decode_difference(c, OnHost{launcher}, NoNoise{}, NoGrammar{}, 0, RawNoise{},
+                          SpeculativeAcceptance{}, MaximalCoupling{}) == both_stop);
 }
 
 TEST_CASE("ungated SJD2 decodes pass by pass as on the CPU, noise and all") {
-  compare_noisy({.judge = Judge::ungated_ratio, .refresh = Refresh::drawn}, UngatedAcceptance{},
-                FreshRedraw{});
+  compare_noisy({.judge = Judge::ungated_ratio, .refresh = Refresh::drawn}, RawNoise{},
+                UngatedAcceptance{}, FreshRedraw{});
 }
 
 }  // namespace sjd::test

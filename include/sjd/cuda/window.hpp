@@ -12,7 +12,8 @@ namespace sjd::cuda {
 
 /// Moves every window behind its new tip: surviving drafts take their token of this pass and one
 /// denoising step, new slots enter as uniform tokens, forced tokens or fresh Gaussian rows, noisy
-/// rows are de-normalised for the host, and the rows of the next pass are written. Bits are those
+/// rows become what the host is fed (RawNoise or PosteriorMean), and the rows of the next pass are
+/// written. Bits are those
 /// of cpu::advance with the policies that WindowArguments names.
 ///
 /// shapes  see WindowArguments; one block for each row of the next pass
@@ -27,6 +28,9 @@ void window(Launcher& launcher, const WindowArguments& arguments, int threads = 
           ErrorCode::invalid_argument, "cuda::window: threads must be 32, 64, .. 512");
   expects(arguments.rows >= 1 && arguments.rows <= arguments.batch.ring,
           ErrorCode::invalid_argument, "cuda::window: rows must be in 1 .. ring");
+  expects(arguments.posterior.scores == nullptr ||
+              (arguments.embeddings != nullptr && arguments.posterior.weights != nullptr),
+          ErrorCode::invalid_argument, "cuda::window: a posterior mean needs room for its result");
   launcher.template launch<detail::WindowKernel>(
       Geometry{arguments.batch.sequences * arguments.rows, 1, threads, 0}, arguments);
 }

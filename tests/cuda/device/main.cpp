@@ -70,8 +70,8 @@ void check_decodes(Report& report) {
     report("Gumbel equality",
            clean_difference({Judge::shared_noise, Refresh::drawn, DrawKind::gumbel}, seed, run,
                             GumbelEquality{}, GumbelCoupling{}));
-    report("coupled SJD2",
-           noisy_difference({}, seed, run, SpeculativeAcceptance{}, MaximalCoupling{}));
+    report("coupled SJD2", noisy_difference({}, seed, run, PosteriorMean{}, SpeculativeAcceptance{},
+                                            MaximalCoupling{}));
   }
 }
 

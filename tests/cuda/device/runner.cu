@@ -177,6 +177,11 @@ void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchSha
   there.window.scale = arena.take_in(tables.scale);
   there.window.embeddings =
       step.window.embeddings == nullptr ? nullptr : arena.take(all.embeddings);
+  if (tables.posterior) {
+    there.window.posterior = {arena.take_in(tables.scores), arena.take_in(tables.half_square),
+                              arena.take_in(tables.log_prior), arena.take_in(tables.embeddings),
+                              arena.take(all.weights)};
+  }
   there.window.input = arena.take(all.input);
   if (as_graph) {
     replay(there);

@@ -8,6 +8,7 @@
 #include "sjd/core/numeric.hpp"
 #include "sjd/cuda/batch_state.hpp"
 #include "sjd/cuda/detail/law_draw.hpp"
+#include "sjd/cuda/detail/posterior_feed.hpp"
 #include "sjd/policies/noise_schedule.hpp"
 
 namespace sjd::cuda {
@@ -32,7 +33,7 @@ struct NoiseTable {
 /// What the window kernel works on.
 ///
 /// shapes  clean [vocab, dim], EmbeddingSpace::normalized; mean, scale [dim]; embeddings
-///         [sequences x rows, dim], what RawNoise feeds, null: they are not written;
+///         [sequences x rows, dim], what the noise feed makes of each, null: not written;
 ///         input [sequences, branches, rows]; tasks [sequences, rows], row r of branch b of
 ///         sequence s has its logits in row (s branches + b) rows + r
 struct WindowArguments {
@@ -47,6 +48,7 @@ struct WindowArguments {
   const float* mean = nullptr;
   const float* scale = nullptr;
   float* embeddings = nullptr;
+  PosteriorTable posterior{};
   InputRow* input = nullptr;
   RowTask* tasks = nullptr;
 };
@@ -100,6 +102,7 @@ SJD_DEVICE inline void write_rows(const WindowArguments& a, const WindowCase& c,
 /// Shared memory of the block of one row.
 struct WindowShared {
   BlockSum<Weight> sums;
+  PosteriorShared posterior;
   DraftSlot slot;
   std::int32_t redraws;  // a token is drawn from the residual
   TokenId drawn;
@@ -133,11 +136,15 @@ struct WindowKernel {
       });
       return;
     }
-    block.phase([&a, c](const Here& t) { begin(a, c, t); });
+    block.phase([&a, c](const Here& t) {
+      PosteriorRow::clear(t.shared->posterior, t.index);
+      begin(a, c, t);
+    });
     if (c.refreshes && a.refresh == Refresh::maximal && c.survives) redraw(block, a, c);
     block.phase([&a, c](const Here& t) { settle(a, c, t); });
     if (a.noise.levels > 0) {
       block.phase([&a, c](const Here& t) { move_noise(a, c, t); });
+      if (a.posterior.scores != nullptr) feed_posterior(block, a, c);
     }
   }
 
@@ -274,12 +281,40 @@ struct WindowKernel {
         float value = c.survives ? z[d] : standard_normal(words[word]) * from.sigma;
         if (s.steps != 0 && clean != nullptr) value = std::fmaf(keep, value, pull * clean[d]);
         z[d] = value;
-        if (a.embeddings != nullptr) {
+        if (a.embeddings != nullptr && a.posterior.scores == nullptr) {
           a.embeddings[(c.sequence * a.rows + c.row) * a.batch.dim + d] =
               std::fmaf(value, a.scale[d], a.mean[d]);
         }
       }
     }
+  }
+
+  /// See PosteriorMean::feed.
+  template <class Block>
+  SJD_DEVICE static void feed_posterior(Block& block, const Arguments& a, const WindowCase& c) {
+    const auto row = [&a, c] {
+      const std::int64_t place = c.sequence * a.rows + c.row;
+      return PosteriorRow{a.batch.noisy + a.batch.slot(c.sequence, c.position) * a.batch.dim,
+                          a.posterior.weights + place * a.vocab, a.embeddings + place * a.batch.dim,
+                          a.vocab, a.batch.dim};
+    };
+    block.phase([&a, row](const Here& t) {
+      const std::int32_t level = t.shared->slot.level;
+      if (level == 0) return;
+      row().score(a.posterior, a.noise.coefficients[level], t.shared->posterior, t.index, t.count);
+    });
+    block.phase([row](const Here& t) {
+      if (t.shared->slot.level > 0) row().weigh(t.shared->posterior, t.index, t.count);
+    });
+    block.phase([row](const Here& t) {
+      if (t.shared->slot.level > 0) row().add(t.shared->posterior, t.index);
+    });
+    block.phase([row](const Here& t) {
+      if (t.shared->slot.level > 0) row().share(t.shared->posterior, t.index, t.count);
+    });
+    block.phase([&a, row](const Here& t) {
+      if (t.shared->slot.level > 0) row().mix(a.posterior, t.index, t.count);
+    });
   }
 };
 
