@@ -21,9 +21,9 @@ template <class Body>
 double best_rate(double units, Body&& body) {
   double best = 0.0;
   for (int round = 0; round < 20; ++round) {
-    const Stopwatch watch;
+    const double start = clock_seconds(false);
     body();
-    best = std::max(best, units / watch.seconds());
+    best = std::max(best, units / (clock_seconds(false) - start));
   }
   return best;
 }
@@ -156,7 +156,7 @@ void measure_shape(Report& report, const LinearShape& shape, const Peak& peak,
                                     layer.packed(hosts::Storage::bf16), layer.reader(4.0),
                                     layer.reader(2.0)};
   for (Contender& peer : layer.peers()) contenders.push_back(std::move(peer));
-  const std::vector<Samples> samples = interleave(contenders, seconds);
+  const std::vector<Samples> samples = interleave(contenders, seconds, pool.threads());
   const std::string name =
       fmt::format("M={:<3} K={} N={}", shape.rows, shape.inputs, shape.outputs);
   for (const std::size_t i : {0U, 1U}) {

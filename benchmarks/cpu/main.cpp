@@ -41,7 +41,8 @@ usage: benchmarks/run --cpu [--only LIST] [--seconds S] [--threads N] [--json FI
   --help          this text
 
 A line shows the median of interleaved rounds, [first, third quartile], and its target. The
-contenders of a group take turns call by call, so that a busy machine is slow for all of them.
+contenders of a group take turns call by call, so that a busy machine is slow for all of them; with
+one thread its time on the core counts, with several the wall clock.
 
 exit codes: 0 done (targets met or not), 64 bad option, 74 cannot write
 )";

@@ -34,7 +34,8 @@ Report::Report(int threads) : threads_{threads} {
   header_ = fmt::format("{}, {} cores; {} thread{}; {}; {}; sjd {}", machine.processor,
                         machine.cores, threads, threads == 1 ? "" : "s", machine.instructions,
                         machine.compiler, machine.version);
-  fmt::print("{}\nmedian [first, third quartile] of interleaved rounds\n", header_);
+  fmt::print("{}\nmedian [first, third quartile] of interleaved rounds; {}\n", header_,
+             threads == 1 ? "time on the core" : "wall clock");
 }
 
 void Report::section(const std::string& name, const std::string& meaning) {
