@@ -58,7 +58,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   const std::vector<PromptEntry> prompts =
       draw_prompts(studio, options.split, options.prompts, options.seed);
-  const Machine machine = describe_machine(studio);
+  const Machine machine = describe_machine(paint::usable_cores(), studio.threads());
   fmt::print("{}", header_text(machine, options, studio, prompts.size()));
   std::fflush(stdout);
   const std::vector<Group> groups = measure_all(studio, options, prompts);

@@ -42,10 +42,10 @@ std::string compiler_name() {
 
 }  // namespace
 
-Machine describe_machine(const paint::Studio& studio) {
+Machine describe_machine(int cores, int threads) {
   return {.processor = processor_name(),
-          .cores = paint::usable_cores(),
-          .threads = studio.threads(),
+          .cores = cores,
+          .threads = threads,
           .instructions = instruction_name(),
           .compiler = compiler_name(),
           .version = SJD_VERSION};

@@ -3,8 +3,6 @@
 
 #include <string>
 
-#include "bench_options.hpp"
-
 namespace sjd::bench {
 
 /// What the numbers of a run depend on.
@@ -17,6 +15,6 @@ struct Machine {
   std::string version;  ///< of sjd
 };
 
-[[nodiscard]] Machine describe_machine(const paint::Studio& studio);
+[[nodiscard]] Machine describe_machine(int cores, int threads);
 
 }  // namespace sjd::bench

@@ -104,3 +104,17 @@ function(sjd_add_example_tests)
   set_tests_properties("example: 03_own_engine" PROPERTIES
                        PASS_REGULAR_EXPRESSION "6 pictures, [3-9].*equal to plain AR")
 endfunction()
+
+# Instructions per element of the row path; compiled for the processor that valgrind imitates.
+function(sjd_add_callgrind_test)
+  add_executable(callgrind_rows callgrind/callgrind.cpp)
+  target_compile_options(callgrind_rows PRIVATE -O3 -ffp-contract=off)
+  target_link_libraries(callgrind_rows PRIVATE sjd::sjd)
+  target_include_directories(callgrind_rows PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+  string(REGEX MATCH "^[0-9]+" major "${CMAKE_CXX_COMPILER_VERSION}")
+  add_test(NAME "callgrind: instructions per element of the row path"
+           COMMAND "${PROJECT_SOURCE_DIR}/tests/callgrind/check.sh" $<TARGET_FILE:callgrind_rows>
+                   "${CMAKE_CXX_COMPILER_ID}-${major}-${CMAKE_BUILD_TYPE}")
+  set_tests_properties("callgrind: instructions per element of the row path"
+                       PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77)
+endfunction()

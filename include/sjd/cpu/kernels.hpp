@@ -18,6 +18,10 @@
 #include "sjd/cpu/surplus_lanes.hpp"
 #include "sjd/model.hpp"
 
+#if SJD_X86
+#include <cpuid.h>
+#endif
+
 /// The loops over a vocabulary, chosen at run time for the processor at hand.
 namespace sjd::cpu {
 
@@ -195,7 +199,10 @@ using namespace lanes::avx512;
 #if SJD_X86
   if (set == InstructionSet::avx512) return __builtin_cpu_supports("avx512f") != 0;
   if (set == InstructionSet::avx2) {
-    return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+    // clang 14 does not know the name of F16C.
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const bool half = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+    return half && __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
   }
 #endif
   return set == InstructionSet::scalar;

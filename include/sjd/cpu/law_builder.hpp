@@ -108,11 +108,12 @@ class LawBuilder {
     return floor;
   }
 
-  /// Three values around the k-th largest, by one logit in sixteen: the first is most likely below.
+  /// Three values around the k-th largest, by a sample of 512 logits: the first is most likely
+  /// below it. A guess decides how long the search takes, not what it finds.
   Pivots guess_kth(std::span<const float> logits, std::int64_t k) {
     constexpr std::size_t blocks = 32;
     const std::size_t stride = logits.size() / blocks;
-    if (stride < 64) return {lowest, lowest, lowest};
+    if (stride < 64) return {lowest, lowest, lowest};  // a short row is packed whole
     for (std::size_t b = 0; b < blocks; ++b) {
       std::copy_n(logits.data() + b * stride, 16, values_.data() + b * 16);
     }
