@@ -154,7 +154,7 @@ void write_costs(const BenchOptions& options) {
   paint::StudioOptions wide = options.studio;
   wide.sequences = batches.back();
   paint::Studio studio{wide};
-  const Machine machine = describe_machine(studio);
+  const Machine machine = describe_machine(paint::usable_cores(), studio.threads());
   const std::vector<PromptEntry> prompts =
       draw_prompts(studio, "train", survival_prompts, options.seed);
   paint::CostFile file{.machine = machine.processor + ", " + machine.instructions,
