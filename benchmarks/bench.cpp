@@ -65,8 +65,7 @@ int run(const std::vector<std::string>& arguments) {
   fmt::print("\n{:.0f} s; --help says what the columns mean\n", clock.seconds());
   if (!options.json.empty()) {
     const std::string text = json_text(machine, options, prompts, groups, studio.tokens());
-    paint::write_file(options.json,
-                      {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    paint::write_file(options.json, text);
   }
   return paint::exit_ok;
 }

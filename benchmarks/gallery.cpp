@@ -132,8 +132,7 @@ void make_gallery(paint::Studio& studio, const BenchOptions& options) {
   std::string text = introduction(studio, options);
   for (const Section& section : sections) text += write_sheets(section, options.gallery);
   write_hero(sections, options.gallery);
-  paint::write_file(options.gallery / "README.md",
-                    {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  paint::write_file(options.gallery / "README.md", text);
   fmt::print("{}: README.md, hero.png and the sheets of 64 prompts\n", options.gallery.string());
 }
 

@@ -172,8 +172,7 @@ void write_costs(const BenchOptions& options) {
     }
   }
   const std::string text = paint::costs_text(file);
-  paint::write_file(options.write_costs,
-                    {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  paint::write_file(options.write_costs, text);
   fmt::print("{}: {} tables of {}, {} threads\n", options.write_costs.string(), file.tables.size(),
              file.machine, file.threads);
 }

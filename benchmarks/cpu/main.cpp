@@ -101,8 +101,7 @@ int run(const std::vector<std::string>& arguments) {
   fmt::print("{:.0f} s\n", clock.seconds());
   if (!options.json.empty()) {
     const std::string text = report.json();
-    paint::write_file(options.json,
-                      {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    paint::write_file(options.json, text);
   }
   return paint::exit_ok;
 }

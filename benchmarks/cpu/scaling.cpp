@@ -169,7 +169,7 @@ Chart cost_chart(const std::string& title, const std::string& x_title, std::vect
 void write_chart(const std::string& directory, const std::string& name, const Chart& chart) {
   const std::string svg = svg_of(chart);
   const std::string file = directory + "/" + name + ".svg";
-  paint::write_file(file, {reinterpret_cast<const std::uint8_t*>(svg.data()), svg.size()});
+  paint::write_file(file, svg);
   fmt::print("{}\n", file);
   for (const Curve& curve : chart.curves) {
     fmt::print("  {:<12}", curve.name);

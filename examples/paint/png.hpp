@@ -153,6 +153,9 @@ inline void write_file(const std::filesystem::path& path, std::span<const std::u
   file.write(bytes);
   file.publish();
 }
+inline void write_file(const std::filesystem::path& path, std::string_view text) {
+  write_file(path, std::span{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
 
 /// Writes an RGB picture as a PNG file.
 ///

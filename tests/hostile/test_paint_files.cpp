@@ -4,40 +4,26 @@
 #include <iostream>
 
 #include "hostile/hostile_readers.hpp"
+#include "hostile/json_fields.hpp"
 #include "paint/costs.hpp"
 #include "paint/prompt_file.hpp"
 
 namespace sjd::test {
 namespace {
 
-struct Member {
-  std::string name;
-  std::string good;
-};
-
-const std::vector<Member> head{
+const std::vector<Field> head{
     {"format", "\"sjd-costs\""}, {"version", "1"}, {"machine", "\"m\""},
     {"date", "\"d\""},           {"threads", "2"}, {"composition", "\"sjd2-maximal\""}};
-const std::vector<Member> table{{"batch", "3"},
-                                {"branches", "2"},
-                                {"rows", "[1,4,16]"},
-                                {"seconds", "[0.001,0.0011,0.0012]"},
-                                {"survival", "[0.9,0.8]"}};
-
-std::string members(const std::vector<Member>& all, const std::string& name,
-                    const std::string& value) {
-  std::string text;
-  for (const Member& m : all) {
-    if (m.name == name && value == "<drop>") continue;
-    text += (text.empty() ? "" : ",") + ("\"" + m.name + "\":") + (m.name == name ? value : m.good);
-  }
-  return text;
-}
+const std::vector<Field> table{{"batch", "3"},
+                               {"branches", "2"},
+                               {"rows", "[1,4,16]"},
+                               {"seconds", "[0.001,0.0011,0.0012]"},
+                               {"survival", "[0.9,0.8]"}};
 
 /// A cost file with one value replaced; `more` goes behind its first table.
 std::string costs_with(const std::string& name, const std::string& value,
                        const std::string& more = "") {
-  return "{" + members(head, name, value) + ",\"tables\":[{" + members(table, name, value) + "}" +
+  return "{" + text_of(head, name, value) + ",\"tables\":[{" + text_of(table, name, value) + "}" +
          more + "]}";
 }
 
@@ -69,8 +55,8 @@ TEST_CASE("hostile: costs.json with every field spoilt", "[hostile]") {
   const std::string good = costs_with("", "");
   reader.survive(good);
   REQUIRE(reader.accepted == 1);
-  for (const std::vector<Member>* part : {&head, &table}) {
-    for (const Member& member : *part) {
+  for (const std::vector<Field>* part : {&head, &table}) {
+    for (const Field& member : *part) {
       for (const std::string& value : bad_values(member.good)) {
         reader.refuse(costs_with(member.name, value));
       }
@@ -109,8 +95,8 @@ TEST_CASE("hostile: costs.json with numbers that are no plan", "[hostile]") {
     reader.refuse(costs_with("survival", survival), "survival");
   }
   reader.refuse(with(costs_with("", ""), "{\"batch\"", "0,{\"batch\""), "tables[0]");
-  reader.refuse("{" + members(head, "", "") + ",\"tables\":[]}", "has no table");
-  reader.refuse(costs_with("", "", ",{" + members(table, "", "") + "}"), "of a table before");
+  reader.refuse("{" + text_of(head, "", "") + ",\"tables\":[]}", "has no table");
+  reader.refuse(costs_with("", "", ",{" + text_of(table, "", "") + "}"), "of a table before");
   reader.refuse(std::string((1U << 20U) + 1, ' ') + costs_with("", ""), "is larger than");
   // A survival list may be empty or longer than the rows; 4096 rows are the most.
   for (const char* survival : {"[]", "[1,1,1]", "[0]", "[0.5,0.5,0.5,0.5,0.5,0.5,0.5,0.5]"}) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "hostile/hostile_readers.hpp"
+#include "hostile/json_fields.hpp"
 #include "sjd/hosts/llama_config.hpp"
 #include "sjd/hosts/word_tokenizer.hpp"
 #include "support/random_checkpoint.hpp"
@@ -16,11 +17,6 @@ namespace {
 using hosts::WordTokenizer;
 
 /// A config.json of one line for each field, so that every value can be replaced.
-struct Field {
-  std::string name;
-  std::string good;
-};
-
 const std::vector<Field> outer{
     {"format", "\"sjd-llama\""},  {"version", "1"},           {"hidden_size", "64"},
     {"intermediate_size", "96"},  {"num_hidden_layers", "2"}, {"num_attention_heads", "4"},
@@ -36,16 +32,6 @@ const std::vector<Field> noise{{"family", "\"vp\""},
                                {"feed", "\"raw\""},
                                {"normalization", "\"per_channel\""},
                                {"level_embedding", "\"additive\""}};
-
-std::string text_of(const std::vector<Field>& fields, const std::string& name,
-                    const std::string& value) {
-  std::string text;
-  for (const Field& f : fields) {
-    if (f.name == name && value == "<drop>") continue;
-    text += (text.empty() ? "" : ",") + ("\"" + f.name + "\":") + (f.name == name ? value : f.good);
-  }
-  return text;
-}
 
 std::string config_with(const std::string& name, const std::string& value) {
   return "{" + text_of(outer, name, value) + ",\"noise\":{" + text_of(noise, name, value) + "}}";
