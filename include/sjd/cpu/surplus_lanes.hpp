@@ -94,10 +94,18 @@ SJD_LANE void add_surplus(Words p, Words q, const Cross& sums, Sums& over_p, Sum
 namespace avx512 {
 
 #define SJD_LANE SJD_ALWAYS_INLINE SJD_AVX512
+SJD_LANE void gather_half(const std::uint32_t* window, const std::int32_t* tokens, __m256i first,
+                          std::uint32_t* out) {
+  const __m256i at =
+      _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tokens)), first);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                      _mm256_i32gather_epi32(reinterpret_cast<const int*>(window), at, 4));
+}
 SJD_LANE void gather(const std::uint32_t* window, const std::int32_t* tokens, std::int32_t first,
                      std::uint32_t* out) {
-  const __m512i at = _mm512_sub_epi32(_mm512_loadu_si512(tokens), _mm512_set1_epi32(first));
-  _mm512_storeu_si512(out, _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), all, at, window, 4));
+  const __m256i from = _mm256_set1_epi32(first);
+  gather_half(window, tokens, from, out);
+  gather_half(window, tokens + 8, from, out + 8);
 }
 /// The sums of two laws by halves.
 struct Cross {
