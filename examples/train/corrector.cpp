@@ -33,6 +33,7 @@ struct Settings {
   std::string weights;
   fs::path output;
   fs::path init;
+  fs::path loop;
   fs::path traces;
   std::int64_t rounds = 4;
   double seconds = 0.0;
@@ -56,6 +57,7 @@ Settings read_settings(std::span<char* const> args) {
                               {"weights", "sjd2.safetensors"},
                               {"output", "corrector.safetensors"},
                               {"init", "none"},
+                              {"loop", "none"},
                               {"traces", "none"},
                               {"rounds", "4"},
                               {"minutes", "12"},
@@ -79,6 +81,7 @@ Settings read_settings(std::span<char* const> args) {
   s.weights = options.text("weights");
   s.output = s.model / options.text("output");
   s.init = options.text("init");
+  s.loop = options.text("loop") == "none" ? s.init : fs::path{options.text("loop")};
   s.traces = options.text("traces");
   s.rounds = std::max<std::int64_t>(options.count("rounds"), 1);
   s.seconds = 60.0 * std::stod(options.text("minutes"));
@@ -352,10 +355,10 @@ void Session::run() {
   // Two workers or more: the others gather the next round while one fits. One: in turns.
   const bool overlapped = settings_.workers > 1;
   find_traces();
-  if (settings_.init != "none") {
+  if (settings_.loop != "none") {
     // A head for an earlier checkpoint is a better start of the loop than none.
-    if (settings_.init != settings_.output) {
-      fs::copy_file(settings_.init, settings_.output, fs::copy_options::overwrite_existing);
+    if (settings_.loop != settings_.output) {
+      fs::copy_file(settings_.loop, settings_.output, fs::copy_options::overwrite_existing);
     }
     has_head_ = true;
   }

@@ -43,10 +43,11 @@ Stages, in the order in which they are run (each continues where it was stopped)
   train export  --base FILE --data DIR --output DIR [--denoise FILE] [--reference FILE]
   train curves  --run DIR --output FILE.png
   train corrector --model DIR [--weights sjd2.safetensors] [--output corrector.safetensors] [--minutes 12]
-                [--rounds 4] [--workers 1] [--trace-share 0.5] [--invented 0.5] [--init FILE] [--traces FILE] [--width 256]
-                [--window 48] [--batch 256] [--rate 2e-3] [--final-rate 1e-4] [--seed 1]
+                [--rounds 4] [--workers 1] [--trace-share 0.5] [--invented 0.5] [--init FILE] [--loop FILE] [--traces FILE]
+                [--width 256] [--window 48] [--batch 256] [--rate 2e-3] [--final-rate 1e-4] [--seed 1]
                 [--neighbours near|1,2,14,...] [--targets law|sample] [--dropout 0.1] [--decay 0.02]
-                [--lookup 1] [--steps 0]; --trace-share 0 fits on kept --traces alone
+                [--lookup 1] [--steps 0]; --trace-share 0 fits on kept --traces alone;
+                --loop is the head that decodes in the first round, if not that of --init
 
 A worker is one thread with one core; give it its own (`taskset -c 0`), and compile elsewhere.
 SIGINT and SIGTERM write a checkpoint and exit with 130; the same command continues, also with more
