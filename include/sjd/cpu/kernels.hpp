@@ -189,6 +189,7 @@ using namespace lanes::scalar;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace scalar
 
@@ -200,6 +201,7 @@ using namespace lanes::avx2;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx2
 
@@ -210,6 +212,7 @@ using namespace lanes::avx512;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx512
 #endif

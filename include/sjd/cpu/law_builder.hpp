@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -71,9 +72,11 @@ class LawBuilder {
     if (cut) drop_ties(logits, row.floor, kept_ - options.top_k);
     if (options.top_p < 1.0F) keep_top_p(logits, options.top_p);
     const auto size = static_cast<std::size_t>(kept_);
-    if (kept_ == all.size)
-      return law.set_list({ids_.data(), size}, {masses_.data(), size}, all.sum);
-    law.set_list({ids_.data(), size}, {masses_.data(), size});
+    const std::uint64_t sum =
+        kept_ == all.size
+            ? all.sum
+            : std::accumulate(masses_.begin(), masses_.begin() + kept_, std::uint64_t{0});
+    law.set_list({ids_.data(), size}, {masses_.data(), size}, sum);
   }
 
   /// The same out of the logits of at most two branches, guided by `scale`, in one sweep that
