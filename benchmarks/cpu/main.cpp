@@ -15,7 +15,7 @@ namespace sjd::bench {
 namespace {
 
 struct CpuOptions {
-  std::vector<std::string> sections{"rows", "verify", "linear"};
+  std::vector<std::string> sections{"rows", "verify", "linear", "host"};
   double seconds = 1.5;
   int threads = 1;
   std::string json;
@@ -30,10 +30,10 @@ constexpr const char* help_text =
 usage: benchmarks/run --cpu [--only LIST] [--seconds S] [--threads N] [--json FILE]
        benchmarks/run --scaling -o DIR [--seconds S]
 
-  --only LIST     rows, verify, linear (default: all)
+  --only LIST     rows, verify, linear, host (default: all)
   --seconds S     about how long each group of contenders takes turns (default 1.5; all together
                   under five minutes)
-  --threads N     threads of the linear layers (default 1)
+  --threads N     threads of the linear layers and of the host (default 1)
   --json FILE     every line with quartiles
   --scaling       instead: charts (SVG) of cost against V, W, batch, picture size and threads into
                   the directory -o, and what a sequence needs in memory
@@ -96,6 +96,7 @@ int run(const std::vector<std::string>& arguments) {
     if (section == "rows") measure_rows(report, options.seconds);
     if (section == "verify") measure_verify(report, options.seconds);
     if (section == "linear") measure_linear(report, options.seconds, options.threads);
+    if (section == "host") measure_host(report, options.seconds, options.threads);
   }
   report.finish();
   fmt::print("{:.0f} s\n", clock.seconds());

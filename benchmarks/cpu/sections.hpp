@@ -25,6 +25,9 @@ void measure_verify(Report& report, double seconds);
 /// C3: packed linear layers beside their roofline and other libraries.
 void measure_linear(Report& report, double seconds, int threads);
 
+/// C4: passes of the reference host with 50 and 100 million random weights, window beside AR.
+void measure_host(Report& report, double seconds, int threads);
+
 /// Cost against V, W, batch, picture size and threads, one SVG a chart, into `directory`.
 void plot_scaling(const std::string& directory, double seconds);
 

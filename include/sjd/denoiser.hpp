@@ -60,6 +60,7 @@ class SpeculativeJacobiDenoiser {
  public:
   using Memory = typename Model::Memory;
   using Prompt = typename Model::Prompt;
+  using Logit = typename detail::logit_of<Model>::type;
   using Request = GenerationRequest<Prompt>;
   using Window = PolicyFor<role::window, FixedWindow>;
   using Schedule = PolicyFor<role::noise_schedule,
@@ -195,6 +196,7 @@ class SpeculativeJacobiDenoiser {
     events.reserve(live_.size());
     for (std::size_t s = 0; s < live_.size(); ++s) {
       std::swap(*live_[s], next_[s]);
+      next_[s].window.clear();  // their laws would stay until the next pass
       events.push_back({*live_[s], verdicts_[s].accepted, verdicts_[s].committed(),
                         blocks_[s].count * blocks_[s].branches});
     }
@@ -263,7 +265,7 @@ class SpeculativeJacobiDenoiser {
     detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
     logits_.reshape(rows, vocab_);
     embeddings_.upload();
-    ForwardPass<Memory> pass{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()};
+    ForwardPass<Memory, Logit> pass{keep_, input_rows_, embeddings_.on_model(), logits_.on_model()};
     if constexpr (Corrector::reads_hidden) {
       detail::check_same(hidden_dim_, model_->hidden_dim(), "model.hidden_dim()");
       hidden_.reshape(rows, hidden_dim_);
@@ -283,18 +285,17 @@ class SpeculativeJacobiDenoiser {
   /// Computes the next state of live sequence s into scratch.
   void plan(std::size_t s) {
     const DecoderState& state = *live_[s];
-    cpu::SequenceRows& block = blocks_[s];
+    cpu::RowBlock<Logit>& block = blocks_[s];
     block.logits = logits_.host();
     laws_.resize(static_cast<std::size_t>(block.count));
-    const auto build = [&](std::int64_t j, auto&& correct) {
-      rows_.corrected_law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
-                          state.committed() + j, laws_[static_cast<std::size_t>(j)], correct);
+    const auto build = [&](std::int64_t j) {
+      rows_.law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
+                state.committed() + j, laws_[static_cast<std::size_t>(j)]);
     };
     auto&& gate = random_.gate(state.seed, state.sample);
     const std::int64_t iteration = state.iteration + 1;
     verdicts_[s] =
-        cpu::verify(acceptance_, gate, state, iteration,
-                    cpu::LawsOnDemand{laws_, [&](std::int64_t j) { build(j, [](auto) {}); }});
+        cpu::verify(acceptance_, gate, state, iteration, cpu::LawsOnDemand{laws_, build});
     DecoderState& next = next_[s];
     next = state;
     next.iteration = iteration;
@@ -306,13 +307,16 @@ class SpeculativeJacobiDenoiser {
     const std::int64_t kept = cpu::surviving_slots(block.count - 1, shift, slots);
     begin_correction(block, state, next, shift, kept);
     cpu::advance(rules(), gate, verdicts_[s], laws_, slots, vocab_, next, [&](std::int64_t j) {
-      build(j, [&](std::span<float> row) { correct_logits(j - shift, row); });
+      if (j - shift >= std::ssize(drafts_)) return build(j);
+      rows_.corrected_law(block.row(j), state.guidance, grammar_, state.sampling, state.sequence,
+                          state.committed() + j, laws_[static_cast<std::size_t>(j)],
+                          [&](std::span<float> row) { correct_logits(j - shift, row); });
     });
   }
 
   /// Lays out what the corrector will see of the `kept` drafts behind the new tip. Guidance of the
   /// hidden rows is exact: the head behind them is linear.
-  void begin_correction(const cpu::SequenceRows& block, const DecoderState& before,
+  void begin_correction(const cpu::RowBlock<Logit>& block, const DecoderState& before,
                         const DecoderState& now, std::int64_t shift, std::int64_t kept) {
     if constexpr (uses_corrector) {
       const Stopwatch watch;
@@ -333,12 +337,11 @@ class SpeculativeJacobiDenoiser {
   }
 
   /// Guided hidden rows [block.count, hidden_dim] of one sequence, the first `end` of them filled.
-  MatrixView<const float> guide_hidden(const cpu::SequenceRows& block,
+  MatrixView<const float> guide_hidden(const cpu::RowBlock<Logit>& block,
                                        std::span<const float> scales, std::int64_t end) {
     guided_hidden_.resize(static_cast<std::size_t>(block.count * hidden_dim_));
     const MatrixView<float> guided{guided_hidden_.data(), block.count, hidden_dim_};
-    cpu::SequenceRows rows = block;
-    rows.logits = hidden_.host();
+    const cpu::SequenceRows rows{hidden_.host(), block.first, block.count, block.branches};
     for (std::int64_t j = 0; j < end; ++j) cpu::guide(rows.row(j), scales, guided.row(j));
     return guided;
   }
@@ -346,7 +349,6 @@ class SpeculativeJacobiDenoiser {
   /// Lets the corrector change the logits of the draft that many positions behind the next tip.
   void correct_logits(std::int64_t behind, std::span<float> inout_logits) {
     if constexpr (uses_corrector) {
-      if (behind >= static_cast<std::int64_t>(drafts_.size())) return;
       const Stopwatch watch;
       static_cast<void>(
           corrector_.correct(*model_, drafts_[static_cast<std::size_t>(behind)], inout_logits));
@@ -367,25 +369,25 @@ class SpeculativeJacobiDenoiser {
   Corrector corrector_ = detail::pick<role::corrector, Corrector>(policies_);
   Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
   Random random_ = detail::pick<role::random, Random>(policies_);
-  EmbeddingSpace space_;                    // empty without noise
-  detail::StagedBuffer<Model> logits_;      // [rows, vocab]
-  detail::StagedBuffer<Model> embeddings_;  // [noisy rows, dim]
-  detail::StagedBuffer<Model> hidden_;      // [rows, hidden_dim], empty without a corrector
+  EmbeddingSpace space_;                       // empty without noise
+  detail::StagedBuffer<Model, Logit> logits_;  // [rows, vocab]
+  detail::StagedBuffer<Model> embeddings_;     // [noisy rows, dim]
+  detail::StagedBuffer<Model> hidden_;         // [rows, hidden_dim], empty without a corrector
   cpu::RowPipeline rows_;
   double host_seconds_ = 0.0;
   double corrector_seconds_ = 0.0;
   detail::InUse in_use_;
 
-  std::vector<DecoderState*> live_;        // [live]
-  std::vector<InputRow> input_rows_;       // [rows]
-  std::vector<KeepLength> keep_;           // [live x branches]
-  std::vector<cpu::SequenceRows> blocks_;  // [live]
-  std::vector<DecoderState> next_;         // [live], scratch of the two-phase step
-  std::vector<cpu::Verdict> verdicts_;     // [live]
-  std::vector<TokenLaw> laws_;             // [window + 1]
-  std::vector<float> guided_hidden_;       // [window + 1, hidden_dim] of one sequence
-  std::vector<CorrectionContext> drafts_;  // [min(depth, drafts left)] of one sequence
-  std::vector<NoisyRow> noisy_rows_;       // [noisy rows]
+  std::vector<DecoderState*> live_;           // [live]
+  std::vector<InputRow> input_rows_;          // [rows]
+  std::vector<KeepLength> keep_;              // [live x branches]
+  std::vector<cpu::RowBlock<Logit>> blocks_;  // [live]
+  std::vector<DecoderState> next_;            // [live], scratch of the two-phase step
+  std::vector<cpu::Verdict> verdicts_;        // [live]
+  std::vector<TokenLaw> laws_;                // [window + 1]
+  std::vector<float> guided_hidden_;          // [window + 1, hidden_dim] of one sequence
+  std::vector<CorrectionContext> drafts_;     // [min(depth, drafts left)] of one sequence
+  std::vector<NoisyRow> noisy_rows_;          // [noisy rows]
   std::vector<float> feed_scratch_;
 };
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "sjd/core/half.hpp"
 #include "sjd/core/matrix_view.hpp"
 
 namespace sjd {
@@ -46,14 +47,15 @@ struct KeepLength {
 ///         hidden [row capacity, hidden_dim] likewise, or empty: only a HiddenModel is asked for it
 /// order   rows are sequence-major, then branch, then position; the positions of one
 ///         (sequence, branch) are consecutive and begin at its keep_length
-/// memory  embeddings and logits live in Model::Memory; rows and keep_length are host values
+/// memory  embeddings and logits live in Model::Memory; rows and keep_length are host values;
+///         logits have the type Model::Logit, if the model names one, else float
 /// errors  the host throws before it changed anything, or finishes; there is no half-done pass
-template <class Memory = HostMemory>
+template <class Memory = HostMemory, LogitType Logit = float>
 struct ForwardPass {
   std::span<const KeepLength> keep_length;
   std::span<const InputRow> rows;
   MatrixView<const float, Memory> embeddings;
-  MatrixView<float, Memory> logits;
+  MatrixView<Logit, Memory> logits;
   MatrixView<float, Memory> hidden{};
 };
 
@@ -82,6 +84,19 @@ concept has_prompt = requires {
   typename M::Prompt;
 };
 template <class M>
+struct logit_of {
+  using type = float;
+};
+template <class M>
+requires requires {
+  typename M::Logit;
+}
+struct logit_of<M> {
+  using type = typename M::Logit;
+};
+template <class M>
+concept has_logit_type = LogitType<typename logit_of<M>::type>;
+template <class M>
 concept has_vocab_size = requires(const M& m) {
   { m.vocab_size() } -> std::convertible_to<std::int64_t>;
 };
@@ -91,11 +106,12 @@ concept has_max_sequences = requires(const M& m) {
 };
 template <class M>
 concept has_prefill = requires(M& m, const typename M::Prompt& prompt,
-                               MatrixView<float, typename M::Memory> logits) {
+                               MatrixView<typename logit_of<M>::type, typename M::Memory> logits) {
   m.prefill(std::int32_t{}, prompt, logits);
 };
 template <class M>
-concept has_forward = requires(M& m, const ForwardPass<typename M::Memory>& pass) {
+concept has_forward =
+    requires(M& m, const ForwardPass<typename M::Memory, typename logit_of<M>::type>& pass) {
   m.forward(pass);
 };
 template <class M>
@@ -127,6 +143,8 @@ concept has_transfer = requires(M& m, std::size_t bytes, void* device, const voi
 /// First level: an autoregressive image model that decodes with PlainAr, Jacobi and SJD.
 ///
 /// - `typename Memory`: HostMemory or DeviceMemory, where logits and embeddings live
+/// - `typename Logit`, optional: what logits are written as, float (the default), Bfloat16 or
+///   Float16; they are read as they are and widened in registers
 /// - `typename Prompt`: whatever the host conditions on (text ids, features, a class id)
 /// - `vocab_size()`: size of the image vocabulary, the columns of every logits row
 /// - `max_sequences()`: how many sequences one pass may carry, numbered 0 .. max_sequences()-1
@@ -135,8 +153,9 @@ concept has_transfer = requires(M& m, std::size_t bytes, void* device, const voi
 ///   in length) and writes the logits [branches, vocab] of image position 0
 /// - `forward(pass)`: see ForwardPass
 template <class M>
-concept TokenModel = detail::has_memory<M> && detail::has_prompt<M> && detail::has_vocab_size<M> &&
-    detail::has_max_sequences<M> && detail::has_prefill<M> && detail::has_forward<M>;
+concept TokenModel = detail::has_memory<M> && detail::has_prompt<M> && detail::has_logit_type<M> &&
+    detail::has_vocab_size<M> && detail::has_max_sequences<M> && detail::has_prefill<M> &&
+    detail::has_forward<M>;
 
 /// Second level: also accepts noisy embeddings (SJD2).
 ///

@@ -41,6 +41,7 @@ class PlainAr {
  public:
   using Memory = typename Model::Memory;
   using Prompt = typename Model::Prompt;
+  using Logit = typename detail::logit_of<Model>::type;
   using Request = GenerationRequest<Prompt>;
   using Sampler = PolicyFor<role::acceptance, SpeculativeAcceptance>;
   using Grammar = PolicyFor<role::grammar, NoGrammar>;
@@ -144,7 +145,7 @@ class PlainAr {
     detail::check_same(vocab_, model_->vocab_size(), "model.vocab_size()");
     logits_.reshape(static_cast<std::int64_t>(rows_.size()), vocab_);
     const Stopwatch watch;
-    model_->forward(ForwardPass<Memory>{keep_, rows_, {}, logits_.on_model()});
+    model_->forward(ForwardPass<Memory, Logit>{keep_, rows_, {}, logits_.on_model()});
     host_seconds_ += watch.seconds();
     logits_.download();
     detail::check_written(logits_, "logits", rows_);
@@ -155,14 +156,14 @@ class PlainAr {
     drawn_.clear();
     std::int64_t row = 0;
     for (const DecoderState* state : live_) {
-      const MatrixView<float> all = logits_.host();
+      const MatrixView<Logit> all = logits_.host();
       drawn_.push_back(draw(*state, {all.data + row * all.stride, state->branches(), all.columns}));
       row += state->branches();
     }
   }
 
   /// The next token of one sequence from its logits [branches, vocab].
-  TokenId draw(const DecoderState& state, MatrixView<const float> branches) {
+  TokenId draw(const DecoderState& state, MatrixView<const Logit> branches) {
     pipeline_.law(branches, state.guidance, grammar_, state.sampling, state.sequence,
                   state.committed(), law_);
     auto&& gate = random_.gate(state.seed, state.sample);
@@ -176,7 +177,7 @@ class PlainAr {
   Sampler sampler_ = detail::pick<role::acceptance, Sampler>(policies_);
   Grammar grammar_ = detail::pick<role::grammar, Grammar>(policies_);
   Random random_ = detail::pick<role::random, Random>(policies_);
-  detail::StagedBuffer<Model> logits_;  // [sequences x branches, vocab]
+  detail::StagedBuffer<Model, Logit> logits_;  // [sequences x branches, vocab]
   cpu::RowPipeline pipeline_;
   TokenLaw law_;
   double host_seconds_ = 0.0;

@@ -296,7 +296,7 @@ template <class Decoder>
 template <TokenModel Model>
 void restore_cache(Model& model, const DecoderState& state, const typename Model::Prompt& prompt) {
   if (state.finished() || state.tokens.empty()) return;
-  detail::StagedBuffer<Model> logits{model};
+  detail::StagedBuffer<Model, typename detail::logit_of<Model>::type> logits{model};
   logits.reshape(state.branches(), model.vocab_size());
   model.prefill(state.sequence, prompt, logits.on_model());
   detail::check_prefilled(logits, state.sequence);

@@ -99,6 +99,24 @@ std::vector<const KernelTable*> tables() {
   return all;
 }
 
+/// The guided sweep, alone and beside a second branch, gives the law or declines.
+int check_guided(const KernelTable& table, const std::vector<float>& logits,
+                 const SamplingOptions& options, const TokenLaw& expected) {
+  cpu::LawBuilder builder{table};
+  TokenLaw law;
+  const std::span<const float> row{logits};
+  const bool told = builder.build_guided(row, row, 0.0F, options, law);
+  if (told) REQUIRE(law == expected);
+  std::vector<float> last(logits.size()), guided(logits.size());
+  for (std::size_t i = 0; i < last.size(); ++i) last[i] = unit(77, i);
+  table.fp32.guide(logits.data(), last.data(), 1.5F, nullptr, guided.data(), std::ssize(logits));
+  if (!builder.build_guided<float>(row, last, 1.5F, options, law)) return told ? 1 : 0;
+  REQUIRE(law == sorted_law(guided, options));
+  return told ? 2 : 1;
+}
+
+int guided_laws = 0;  // that the one sweep could tell
+
 void check(const std::vector<float>& logits, const SamplingOptions& options) {
   const TokenLaw expected = sorted_law(logits, options);
   for (const KernelTable* table : tables()) {
@@ -106,6 +124,7 @@ void check(const std::vector<float>& logits, const SamplingOptions& options) {
     TokenLaw law;
     builder.build(logits, options, law);
     REQUIRE(law == expected);
+    guided_laws += check_guided(*table, logits, options, expected);
   }
 }
 
@@ -156,6 +175,14 @@ TEST_CASE("a row whose sample lies is cut all the same") {
   }
 }
 
+TEST_CASE("the guided sweep builds most laws of long rows") {
+  guided_laws = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    check(row_of(0, seed, 4096), {.temperature = 0.9F, .top_k = 300});
+  }
+  CHECK(guided_laws == 40 * static_cast<int>(tables().size()));
+}
+
 TEST_CASE("a builder that has seen other rows builds the same laws") {
   cpu::LawBuilder used;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
@@ -187,6 +214,10 @@ TEST_CASE("the threshold of a list is that of its sorted values") {
           REQUIRE(search.find(list, target, size) == sorted[k - 1]);
           for (const cpu::Pivots& first : wrong) {
             REQUIRE(search.find(list, target, size, &first) == sorted[k - 1]);
+          }
+          for (const float high : {sorted[size / 2], sorted[0], 1.0e30F, sorted[size - 1]}) {
+            const float low = sorted[size - 1];
+            REQUIRE(search.find_above(list, target, {low, high, high}) == sorted[k - 1]);
           }
         }
       }

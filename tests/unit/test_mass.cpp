@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The algebra of acceptance, residual and coupling, in exact integers.
+#include <array>
+#include <utility>
+
 #include "sjd/core/mass.hpp"
 #include "sjd/policies/acceptance.hpp"
 #include "sjd/policies/refinement.hpp"
@@ -48,6 +51,37 @@ TEST_CASE("a draft that the target cannot draw is refused whatever the uniform")
   CHECK_FALSE(SpeculativeAcceptance{}.accept(last, {}, slot, law_of({3, 1})));
   ScriptedGate first{{0}};
   CHECK(SpeculativeAcceptance{}.accept(first, {}, slot, law_of({3, 1})));
+}
+
+TEST_CASE("a copy of a law stays what it was when the law is written again") {
+  TokenLaw law = law_of({3, 0, 5});
+  const TokenLaw copy = law;
+  CHECK(copy.masses().data() == law.masses().data());  // shared, not copied
+  const auto check_copy = [&] {
+    CHECK(copy.sum() == 8);
+    CHECK(copy.size() == 2);
+    CHECK(copy.mass(2) == 5);
+    CHECK(copy == law_of({3, 0, 5}));
+  };
+  const std::array<TokenId, 2> tokens{1, 4};
+  const std::array<std::uint32_t, 2> masses{7, 9};
+  law.set_list(tokens, masses);
+  check_copy();
+  CHECK(law.mass(4) == 9);
+  CHECK_FALSE(law == copy);
+  const std::uint32_t* own = law.masses().data();
+  law.set_list(tokens, masses);
+  CHECK(law.masses().data() == own);  // nobody else has it: written in place
+  TokenLaw third = copy;
+  third.set_point(4);
+  check_copy();
+  CHECK(third.masses().empty());
+  TokenLaw moved = std::move(law);
+  CHECK(moved.mass(1) == 7);
+  third = copy;
+  third.clear();
+  check_copy();
+  CHECK(third == TokenLaw{});
 }
 
 TEST_CASE("equal laws accept without a draw") {

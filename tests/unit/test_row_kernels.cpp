@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "sjd/core/philox.hpp"
 #include "sjd/cpu/kernels.hpp"
 #include "sjd/cpu/packed_matrix.hpp"
 #include "support/catch.hpp"
@@ -68,8 +69,9 @@ TEST_CASE("masses are mass_of of every logit, packed, in every instruction set")
                                seed % 3 == 0 ? 2.0F : -infinity};
         std::vector<TokenId> ids(static_cast<std::size_t>(size) + 16);
         std::vector<std::uint32_t> kept(ids.size());
-        const std::int64_t count = table->masses(row, ids.data(), kept.data());
+        const cpu::MassTotal all = table->masses(row, ids.data(), kept.data());
         std::size_t at = 0;
+        std::uint64_t sum = 0;
         for (std::size_t v = 0; v < logits.size(); ++v) {
           const float l = logits[v];
           const std::uint32_t mass = mass_of((l - top) * row.inverse_temperature);
@@ -77,9 +79,11 @@ TEST_CASE("masses are mass_of of every logit, packed, in every instruction set")
           CAPTURE(size, seed, v);
           REQUIRE(ids[at] == static_cast<TokenId>(v));
           REQUIRE(kept[at] == mass);
+          sum += mass;
           ++at;
         }
-        REQUIRE(count == static_cast<std::int64_t>(at));
+        REQUIRE(all.size == static_cast<std::int64_t>(at));
+        REQUIRE(all.sum == sum);
       }
     }
   }
@@ -139,6 +143,40 @@ void check_guidance(const cpu::LogitKernels<T>& kernel, std::int64_t size) {
   }
 }
 
+/// One sweep that guides and packs against two that do.
+template <class T>
+void check_guided_list(const KernelTable& table, std::int64_t size, std::int64_t odd_at) {
+  const auto& kernel = table.of<T>();
+  std::vector<float> wide = random_logits(4, size), wide_last = random_logits(5, size);
+  for (std::size_t v = 0; v < wide.size(); ++v) {
+    if (wide[v] == -infinity) wide[v] = 1.0F;
+    if (wide_last[v] == -infinity) wide_last[v] = wide[v];
+  }
+  const bool odd = odd_at >= 0 && odd_at < size;
+  if (odd) (size % 2 == 0 ? wide : wide_last)[static_cast<std::size_t>(odd_at)] = -infinity;
+  const std::vector<T> row = narrow<T>(wide), last = narrow<T>(wide_last);
+  const auto room = static_cast<std::size_t>(size) + 16;
+  std::vector<float> guided(room), packed(room), found(room);
+  std::vector<TokenId> ids(room), found_ids(room);
+  for (const float floor : {-infinity, 0.5F, 1.0e9F}) {
+    kernel.guide(row.data(), last.data(), 1.7F, nullptr, guided.data(), size);
+    const std::int64_t expected =
+        table.pack_from(guided.data(), size, floor, ids.data(), packed.data());
+    float top = 0.0F, best = 0.0F;
+    REQUIRE(table.largest(guided.data(), size, &best) == (!odd || size % 2 == 0));
+    const std::int64_t count = kernel.guide_from({row.data(), last.data(), 1.7F, size, floor},
+                                                 found_ids.data(), found.data(), &top);
+    CAPTURE(size, floor, odd_at);
+    REQUIRE(count == (odd ? -1 : expected));
+    if (odd) continue;
+    REQUIRE(bits(top) == bits(best));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      REQUIRE(found_ids[i] == ids[i]);
+      REQUIRE(bits(found[i]) == bits(packed[i]));
+    }
+  }
+}
+
 /// Every one of the 2^16 numbers.
 template <class T>
 void check_widening(const cpu::LogitKernels<T>& kernel) {
@@ -165,6 +203,70 @@ TEST_CASE("guidance is guided_logit of every logit in every instruction set") {
   }
 }
 
+TEST_CASE("guided logits are packed as by two sweeps, and what is not finite is found") {
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t size : sizes) {
+      for (const std::int64_t odd_at : {std::int64_t{-1}, std::int64_t{0}, size / 2, size - 1}) {
+        check_guided_list<float>(*table, size, odd_at);
+        check_guided_list<Bfloat16>(*table, size, odd_at);
+      }
+    }
+  }
+}
+
+TEST_CASE("a race is won by the token that one-by-one division finds, in every instruction set") {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    const auto gap = static_cast<std::uint32_t>(seed % 3);  // none, a few, many
+    std::vector<TokenId> tokens;
+    std::vector<std::uint32_t> masses;
+    for (TokenId token = static_cast<TokenId>(seed % 5); tokens.size() < 1 + 37 * (seed % 20);) {
+      tokens.push_back(token);
+      const std::uint64_t h = mix(seed ^ mix(static_cast<std::uint64_t>(token)));
+      masses.push_back(1U + static_cast<std::uint32_t>(h >> 33U >> (h % 31)));
+      token += gap == 0 ? 1 : 1 + static_cast<TokenId>(h % 100 < 30 * gap * gap ? h % 50 : 0);
+    }
+    const cpu::PhiloxStream stream{static_cast<std::uint32_t>(seed), 3, 9, {1, 2}};
+    float best = infinity;
+    std::int64_t winner = -1;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const auto token = static_cast<std::uint32_t>(tokens[i]);
+      const auto words = philox4x32({stream.position, 3, token / 4, 9}, stream.key);
+      const float time = exponential_variate(words[token % 4]) / static_cast<float>(masses[i]);
+      if (time < best) winner = static_cast<std::int64_t>(i);
+      best = std::min(best, time);
+    }
+    CAPTURE(seed, tokens.size());
+    for (const KernelTable* table : tables()) {
+      REQUIRE(table->race({tokens.data(), masses.data(), std::ssize(tokens), 0}, stream) == winner);
+    }
+  }
+}
+
+TEST_CASE("exponential variates of lanes are those of words, at every magnitude") {
+  for (const KernelTable* table : tables()) {
+    // Masses about as large as the variates: the last bits decide who is first.
+    for (std::uint32_t position = 0; position < 3000; ++position) {
+      const cpu::PhiloxStream stream{position, 0, 9, {7, 8}};
+      std::array<TokenId, 16> tokens{};
+      std::array<std::uint32_t, 16> masses{};
+      float best = infinity;
+      std::int64_t winner = -1;
+      for (std::size_t i = 0; i < 16; ++i) {
+        tokens[i] = static_cast<TokenId>(5 * i);
+        const auto words =
+            philox4x32({position, 0, static_cast<std::uint32_t>(5 * i / 4), 9}, stream.key);
+        const float variate = exponential_variate(words[5 * i % 4]);
+        masses[i] = 1U + static_cast<std::uint32_t>(variate * 1.0e6F);  // a close finish
+        const float time = variate / static_cast<float>(masses[i]);
+        if (time < best) winner = static_cast<std::int64_t>(i);
+        best = std::min(best, time);
+      }
+      CAPTURE(position);
+      REQUIRE(table->race({tokens.data(), masses.data(), 16, 0}, stream) == winner);
+    }
+  }
+}
+
 TEST_CASE("bf16 and half numbers are read exactly in every instruction set") {
   const auto half = [](std::uint16_t bits) { return widened(Float16{bits}); };
   CHECK(half(0x3C00) == 1.0F);
@@ -184,7 +286,7 @@ TEST_CASE("bf16 and half numbers are read exactly in every instruction set") {
 }
 
 TEST_CASE("normals are standard_normal of Philox words in every instruction set") {
-  const cpu::NormalStream stream{7, 3, 5, {11, 13}};
+  const cpu::PhiloxStream stream{7, 3, 5, {11, 13}};
   for (const KernelTable* table : tables()) {
     for (const std::int64_t size : {1, 3, 4, 63, 64, 65, 256, 1027, 40000}) {
       std::vector<float> values(static_cast<std::size_t>(size));

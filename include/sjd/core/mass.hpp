@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
 #include "sjd/core/config.hpp"
 #include "sjd/core/numeric.hpp"
+#include "sjd/core/shared_list.hpp"
 #include "sjd/model.hpp"
 
 namespace sjd {
@@ -27,6 +29,9 @@ SJD_HOST_DEVICE inline std::uint32_t mass_of(float below_max) {
 ///
 /// Kinds: `none` (no token yet), `uniform` (over `vocab` tokens), `point` (one token), `list`
 /// (tokens in ascending order, each with a mass > 0). Masses of uniform and point laws are 1.
+///
+/// memory  a list is 8 bytes a token; copies share it, so that a copy costs what a pointer costs
+/// threads a law may be read, copied and dropped while other threads do so with its copies
 class TokenLaw {
  public:
   enum class Kind : std::uint8_t { none, uniform, point, list };
@@ -66,9 +71,10 @@ class TokenLaw {
       case Kind::list:
         break;
     }
-    const auto at = std::lower_bound(tokens_.begin(), tokens_.end(), token);
-    if (at == tokens_.end() || *at != token) return 0;
-    return masses_[static_cast<std::size_t>(at - tokens_.begin())];
+    const std::span<const TokenId> tokens = list_.tokens();
+    const auto at = std::lower_bound(tokens.begin(), tokens.end(), token);
+    if (at == tokens.end() || *at != token) return 0;
+    return list_.masses()[static_cast<std::size_t>(at - tokens.begin())];
   }
 
   /// Number of tokens with a mass.
@@ -83,23 +89,27 @@ class TokenLaw {
       case Kind::list:
         break;
     }
-    return static_cast<std::int64_t>(tokens_.size());
+    return static_cast<std::int64_t>(list_.tokens().size());
   }
 
   /// The i-th token of the support, ascending; i in 0 .. size()-1.
   [[nodiscard]] TokenId token(std::int64_t i) const {
     if (kind_ == Kind::uniform) return static_cast<TokenId>(i);
-    return kind_ == Kind::point ? point_ : tokens_[static_cast<std::size_t>(i)];
+    return kind_ == Kind::point ? point_ : list_.tokens()[static_cast<std::size_t>(i)];
   }
 
   /// The mass of the i-th token of the support.
   [[nodiscard]] std::uint32_t mass_at(std::int64_t i) const {
-    return kind_ == Kind::list ? masses_[static_cast<std::size_t>(i)] : 1U;
+    return kind_ == Kind::list ? list_.masses()[static_cast<std::size_t>(i)] : 1U;
   }
 
   /// Tokens and masses of a list law [size()]; empty for the other kinds.
-  [[nodiscard]] std::span<const TokenId> tokens() const noexcept { return tokens_; }
-  [[nodiscard]] std::span<const std::uint32_t> masses() const noexcept { return masses_; }
+  [[nodiscard]] std::span<const TokenId> tokens() const noexcept {
+    return kind_ == Kind::list ? list_.tokens() : std::span<const TokenId>{};
+  }
+  [[nodiscard]] std::span<const std::uint32_t> masses() const noexcept {
+    return kind_ == Kind::list ? list_.masses() : std::span<const std::uint32_t>{};
+  }
 
   /// The most probable token; the lowest id wins a tie.
   [[nodiscard]] TokenId mode() const {
@@ -117,34 +127,40 @@ class TokenLaw {
     sum_ = 1;
   }
 
-  /// Empties the law and keeps its memory.
-  void clear() {
+  /// Empties the law and keeps its memory, unless a copy has it too.
+  void clear() noexcept {
     kind_ = Kind::none;
     point_ = -1;
     sum_ = 0;
-    tokens_.clear();
-    masses_.clear();
+    list_.drop_shared();
   }
 
   /// Becomes a list law.
   ///
-  /// shapes  tokens, masses [support]; tokens ascending, every mass > 0
+  /// shapes  tokens, masses [support]; tokens ascending, every mass > 0; none of them this law's own
   void set_list(std::span<const TokenId> tokens, std::span<const std::uint32_t> masses) {
-    clear();
-    kind_ = Kind::list;
-    tokens_.assign(tokens.begin(), tokens.end());
-    masses_.assign(masses.begin(), masses.end());
-    for (const std::uint32_t mass : masses) sum_ += mass;
+    set_list(tokens, masses, std::accumulate(masses.begin(), masses.end(), std::uint64_t{0}));
   }
 
-  friend bool operator==(const TokenLaw&, const TokenLaw&) = default;
+  /// The same with what the masses add up to.
+  void set_list(std::span<const TokenId> tokens, std::span<const std::uint32_t> masses,
+                std::uint64_t sum) {
+    clear();
+    list_.assign(tokens, masses);
+    kind_ = Kind::list;
+    sum_ = sum;
+  }
+
+  friend bool operator==(const TokenLaw& a, const TokenLaw& b) {
+    return a.kind_ == b.kind_ && a.point_ == b.point_ && a.sum_ == b.sum_ &&
+           (a.kind_ != Kind::list || a.list_ == b.list_);
+  }
 
  private:
   Kind kind_ = Kind::none;
   TokenId point_ = -1;
   std::uint64_t sum_ = 0;
-  std::vector<TokenId> tokens_;        // [support], ascending
-  std::vector<std::uint32_t> masses_;  // [support], > 0
+  detail::SharedList list_;  // [support], tokens ascending, masses > 0
 };
 
 /// Both sides of the ratio p(token) / q(token) over a common denominator: accept with probability

@@ -95,10 +95,7 @@ class PhiloxGate {
   }
 
   void gaussian(DrawKey key, std::span<float> values) const {
-    cpu::kernels().normals(
-        {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration),
-         static_cast<std::uint32_t>(key.purpose), key_halves(key_)},
-        values.data(), static_cast<std::int64_t>(values.size()));
+    cpu::kernels().normals(stream(key), values.data(), static_cast<std::int64_t>(values.size()));
   }
 
   [[nodiscard]] TokenId quantile(Position position, const TokenLaw& law) const {
@@ -110,6 +107,10 @@ class PhiloxGate {
   /// Computed as the exponential race argmin of exponential / mass. The noise does not depend on
   /// the iteration, so a law that did not change gives the token that it gave before.
   [[nodiscard]] TokenId gumbel(Position position, const TokenLaw& law) const {
+    if (law.kind() == TokenLaw::Kind::list) {
+      const cpu::MassList list = cpu::detail::list_of(law);
+      return list.tokens[cpu::kernels().race(list, stream({position, 0, Purpose::shared}))];
+    }
     TokenId best = law.token(0);
     float best_time = std::numeric_limits<float>::infinity();
     std::uint32_t block = std::numeric_limits<std::uint32_t>::max();
@@ -120,7 +121,7 @@ class PhiloxGate {
         block = token / 4;
         w = draw_words(key_, {position, 0, Purpose::shared}, block);
       }
-      const float time = exponential_variate(w[token % 4]) / static_cast<float>(law.mass_at(i));
+      const float time = exponential_variate(w[token % 4]);  // masses are equal
       if (time < best_time) {
         best_time = time;
         best = law.token(i);
@@ -130,20 +131,27 @@ class PhiloxGate {
   }
 
  private:
+  [[nodiscard]] cpu::PhiloxStream stream(DrawKey key) const {
+    return {static_cast<std::uint32_t>(key.position), static_cast<std::uint32_t>(key.iteration),
+            static_cast<std::uint32_t>(key.purpose), key_halves(key_)};
+  }
+
   /// The token whose slice of the CDF holds `rank` in [0, sum).
   static TokenId token_at(const TokenLaw& law, uint128 rank) {
     if (law.kind() == TokenLaw::Kind::uniform) return static_cast<TokenId>(rank);
+    if (law.kind() != TokenLaw::Kind::list) return law.token(0);
+    const std::span<const std::uint32_t> masses = law.masses();
     // Whole blocks first: their sums do not wait for one another.
     auto left = static_cast<std::uint64_t>(rank);
-    std::int64_t i = 0;
-    for (; i + 64 <= law.size(); i += 64) {
+    std::size_t i = 0;
+    for (; i + 64 <= masses.size(); i += 64) {
       std::uint64_t block = 0;
-      for (std::int64_t j = i; j < i + 64; ++j) block += law.mass_at(j);
+      for (std::size_t j = i; j < i + 64; ++j) block += masses[j];
       if (left < block) break;
       left -= block;
     }
-    for (; left >= law.mass_at(i); ++i) left -= law.mass_at(i);
-    return law.token(i);
+    for (; left >= masses[i]; ++i) left -= masses[i];
+    return law.tokens()[i];
   }
 
   std::uint64_t key_;

@@ -11,17 +11,19 @@
 #include <vector>
 
 #include "sjd/core/error.hpp"
+#include "sjd/core/half.hpp"
 #include "sjd/core/matrix_view.hpp"
 #include "sjd/model.hpp"
 
 namespace sjd::detail {
 
-/// A float buffer in the model's memory with a twin on the host; one and the same for a host model.
+/// A buffer of numbers in the model's memory with a twin on the host; one and the same for a host
+/// model.
 ///
 /// memory  grows, never shrinks; device memory comes from model.allocate and goes back to
 ///         model.deallocate
 /// errors  out_of_memory naming the bytes that were asked for
-template <class Model>
+template <class Model, LogitType T = float>
 class StagedBuffer {
  public:
   using Memory = typename Model::Memory;
@@ -43,14 +45,14 @@ class StagedBuffer {
     rows_ = 0;
     columns_ = columns;
     constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-    std::int64_t floats = 0;
+    std::int64_t numbers = 0;
     std::int64_t bytes = 0;
-    if (rows < 0 || columns < 0 || __builtin_mul_overflow(rows, columns, &floats) ||
-        __builtin_mul_overflow(floats, std::int64_t{sizeof(float)}, &bytes)) {
+    if (rows < 0 || columns < 0 || __builtin_mul_overflow(rows, columns, &numbers) ||
+        __builtin_mul_overflow(numbers, std::int64_t{sizeof(T)}, &bytes)) {
       refuse(rows, columns, most);
     }
     try {
-      grow(static_cast<std::size_t>(floats));
+      grow(static_cast<std::size_t>(numbers));
     } catch (const std::bad_alloc&) {
       refuse(rows, columns, bytes);
     } catch (const std::length_error&) {
@@ -60,10 +62,10 @@ class StagedBuffer {
     mark();
   }
 
-  [[nodiscard]] MatrixView<float> host() { return {host_.data(), rows_, columns_}; }
+  [[nodiscard]] MatrixView<T> host() { return {host_.data(), rows_, columns_}; }
 
   /// The same matrix where the model reads and writes it.
-  [[nodiscard]] MatrixView<float, Memory> on_model() {
+  [[nodiscard]] MatrixView<T, Memory> on_model() {
     if constexpr (on_host) {
       return host();
     } else {
@@ -97,11 +99,13 @@ class StagedBuffer {
   }
 
  private:
-  /// A quiet NaN that no arithmetic produces.
-  static float unwritten_mark() { return std::bit_cast<float>(mark_bits); }
-  static bool is_mark(const float& value) {
-    return std::bit_cast<std::uint32_t>(value) == mark_bits;
-  }
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>;
+
+  /// A quiet NaN that no arithmetic produces, of all three types.
+  static constexpr auto mark_bits = static_cast<Bits>(sizeof(T) == 4 ? 0x7FEDC0DEU : 0x7FEDU);
+
+  static T unwritten_mark() { return std::bit_cast<T>(mark_bits); }
+  static bool is_mark(const T& value) { return std::bit_cast<Bits>(value) == mark_bits; }
 
   /// Host memory only: device memory is not written for it.
   void mark() {
@@ -117,10 +121,10 @@ class StagedBuffer {
     if (needed > host_.size()) host_.resize(needed);
     if constexpr (!on_host) {
       if (needed > device_size_) {
-        void* fresh = model_->allocate(needed * sizeof(float));
+        void* fresh = model_->allocate(needed * sizeof(T));
         if (fresh == nullptr) throw std::bad_alloc{};
         if (device_ != nullptr) model_->deallocate(device_);
-        device_ = static_cast<float*>(fresh);
+        device_ = static_cast<T*>(fresh);
         device_size_ = needed;
       }
     }
@@ -133,18 +137,16 @@ class StagedBuffer {
                                               " bytes or more, which cannot be had"};
   }
 
-  static constexpr std::uint32_t mark_bits = 0x7FEDC0DEU;
-
   [[nodiscard]] std::size_t bytes() const {
-    return static_cast<std::size_t>(rows_ * columns_) * sizeof(float);
+    return static_cast<std::size_t>(rows_ * columns_) * sizeof(T);
   }
 
   Model* model_;
   std::int64_t rows_ = 0;
   std::int64_t columns_ = 0;
-  std::vector<float> host_;      // [rows, columns]
-  float* device_ = nullptr;      // [rows, columns] in the model's memory
-  std::size_t device_size_ = 0;  // floats behind device_
+  std::vector<T> host_;          // [rows, columns]
+  T* device_ = nullptr;          // [rows, columns] in the model's memory
+  std::size_t device_size_ = 0;  // numbers behind device_
 };
 
 }  // namespace sjd::detail

@@ -59,6 +59,12 @@ struct MassRow {
   float floor = -std::numeric_limits<float>::infinity();  ///< logits below it have no mass
 };
 
+/// A list of masses as a whole.
+struct MassTotal {
+  std::int64_t size = 0;
+  std::uint64_t sum = 0;
+};
+
 /// Logits with weights.
 struct WeighedList {
   const float* values = nullptr;          ///< [size]
@@ -92,18 +98,31 @@ struct Surplus {
   std::uint64_t draft = 0;
 };
 
-/// Where the normals of one draw come from: Philox counters (position, iteration, lane, purpose)
+/// Where the numbers of one draw come from: Philox counters (position, iteration, lane, purpose)
 /// with lanes 0, 1, ..., four numbers each.
-struct NormalStream {
+struct PhiloxStream {
   std::uint32_t position = 0;
   std::uint32_t iteration = 0;
   std::uint32_t purpose = 0;
   std::array<std::uint32_t, 2> key{};
 };
 
+/// Two branches of one row of logits on their way into a list; one branch: row = last, scale 0.
+template <LogitType T>
+struct GuidedRow {
+  const T* row = nullptr;   ///< [size]
+  const T* last = nullptr;  ///< [size]
+  float scale = 0.0F;
+  std::int64_t size = 0;
+  float floor = 0.0F;  ///< guided logits below it are left out
+};
+
 /// What reads logits as a host stores them. Arrays [size].
 template <LogitType T>
 struct LogitKernels {
+  /// `guide` and `pack_from` in one sweep that writes the list only; also the largest guided logit.
+  /// Returns the length of the list, or -1 if a logit is not finite: then `guide` must decide.
+  std::int64_t (*guide_from)(const GuidedRow<T>& row, TokenId* ids, float* values, float* top);
   /// guided = before + scale (row - last), see guided_logit; before may be guided, null: last.
   void (*guide)(const T* row, const T* last, float scale, const float* before, float* guided,
                 std::int64_t size);
@@ -132,8 +151,8 @@ struct KernelTable {
                                std::uint32_t* masses);
   /// mass_of((logit - top) / temperature) of every logit from `floor` up, ascending, without those
   /// of mass 0. Arrays with room for size + 16, ids may be those of the row; returns how many there
-  /// are.
-  std::int64_t (*masses)(const MassRow& row, TokenId* ids, std::uint32_t* kept);
+  /// are, and what they add up to.
+  MassTotal (*masses)(const MassRow& row, TokenId* ids, std::uint32_t* kept);
   /// Sums both laws over the tokens of every block where target mass / target sum > draft mass /
   /// draft sum, exactly. Blocks [target.size / surplus_block, rounded up].
   void (*surpluses)(const MassList& target, const MassList& draft, Surplus* blocks);
@@ -144,7 +163,10 @@ struct KernelTable {
   void (*posterior)(float* inout_scores, float rise, float fall, const float* half_square,
                     const float* log_prior, std::int64_t size);
   /// standard_normal of the first [size] words of a stream.
-  void (*normals)(const NormalStream& stream, float* values, std::int64_t size);
+  void (*normals)(const PhiloxStream& stream, float* values, std::int64_t size);
+  /// The place of the law's earliest token in a race: exponential_variate / mass, the first one on
+  /// a tie. The word of token t is number t % 4 of lane t / 4. law.size > 0.
+  std::int64_t (*race)(const MassList& law, const PhiloxStream& stream);
   LogitKernels<float> fp32;
   LogitKernels<Bfloat16> bf16;
   LogitKernels<Float16> fp16;
@@ -167,6 +189,7 @@ using namespace lanes::scalar;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace scalar
 
@@ -178,6 +201,7 @@ using namespace lanes::avx2;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx2
 
@@ -188,6 +212,7 @@ using namespace lanes::avx512;
 #include "sjd/cpu/detail/surplus_kernels.inc"
 
 #include "sjd/cpu/detail/kernels.inc"
+#include "sjd/cpu/detail/random_kernels.inc"
 #undef SJD_KERNEL
 }  // namespace avx512
 #endif

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -57,26 +58,75 @@ class LawBuilder {
       return;
     }
     const bool cut = options.top_k > 0 && options.top_k < static_cast<std::int64_t>(logits.size());
-    ids_.resize(logits.size() + 16);
-    masses_.resize(logits.size() + 16);
-    // Differences first: the largest logit then has exactly 0, at any temperature and any shift.
-    const float inverse = std::min(1.0F / options.temperature, std::numeric_limits<float>::max());
-    MassRow row{logits.data(), nullptr, static_cast<std::int64_t>(logits.size()), top, inverse};
+    make_room(logits.size());
+    MassRow row{logits.data(), nullptr, static_cast<std::int64_t>(logits.size()), top,
+                inverse_of(options.temperature)};
     if (cut) {
       row.floor = pack_largest(logits, options.top_k);
       row.logits = values_.data();
       row.ids = ids_.data();
       row.size = kept_;
     }
-    kept_ = kernel_->masses(row, ids_.data(), masses_.data());
+    const MassTotal all = kernel_->masses(row, ids_.data(), masses_.data());
+    kept_ = all.size;
     if (cut) drop_ties(logits, row.floor, kept_ - options.top_k);
     if (options.top_p < 1.0F) keep_top_p(logits, options.top_p);
     const auto size = static_cast<std::size_t>(kept_);
-    law.set_list({ids_.data(), size}, {masses_.data(), size});
+    const std::uint64_t sum =
+        kept_ == all.size
+            ? all.sum
+            : std::accumulate(masses_.begin(), masses_.begin() + kept_, std::uint64_t{0});
+    law.set_list({ids_.data(), size}, {masses_.data(), size}, sum);
+  }
+
+  /// The same out of the logits of at most two branches, guided by `scale`, in one sweep that
+  /// writes none of them; false if that sweep cannot tell, and nothing was done.
+  ///
+  /// It can tell of long rows of finite logits with a top-k that no tie straddles, and no top-p.
+  ///
+  /// shapes  row, last [vocab]; one branch: row = last
+  template <LogitType T>
+  [[nodiscard]] bool build_guided(std::span<const T> row, std::span<const T> last, float scale,
+                                  const SamplingOptions& options, TokenLaw& law) {
+    const auto size = static_cast<std::int64_t>(row.size());
+    const std::int64_t k = options.top_k;
+    if (k <= 0 || k >= size || options.top_p < 1.0F || options.temperature == 0.0F) return false;
+    make_room(row.size());
+    const LogitKernels<T>& kernel = kernel_->template of<T>();
+    // A block of the sample is one line of the cache.
+    const std::size_t shift = -reinterpret_cast<std::uintptr_t>(row.data()) / sizeof(T) % 16;
+    const Pivots guess = guess_kth(row.size(), k, [&](std::size_t first, float* sample) {
+      first += shift;
+      kernel.guide(row.data() + first, last.data() + first, scale, nullptr, sample, 16);
+    });
+    if (guess[0] == lowest) return false;
+    MassRow list{values_.data(), ids_.data(), 0, 0.0F, inverse_of(options.temperature)};
+    list.size = kernel.guide_from({row.data(), last.data(), scale, size, guess[0]}, ids_.data(),
+                                  values_.data(), &list.top);
+    if (list.size < k) return false;
+    list.floor =
+        search_.find_above({values_.data(), nullptr, list.size}, static_cast<double>(k), guess);
+    const MassTotal all = kernel_->masses(list, ids_.data(), masses_.data());
+    if (all.size > k) return false;
+    const auto kept = static_cast<std::size_t>(all.size);
+    law.set_list({ids_.data(), kept}, {masses_.data(), kept}, all.sum);
+    return true;
   }
 
  private:
   static constexpr float lowest = -std::numeric_limits<float>::infinity();
+
+  /// What differences to the largest logit are multiplied with; differences first: the largest
+  /// then has exactly 0, at any temperature and any shift.
+  static float inverse_of(float temperature) {
+    return std::min(1.0F / temperature, std::numeric_limits<float>::max());
+  }
+
+  void make_room(std::size_t vocab) {
+    ids_.resize(vocab + 16);
+    masses_.resize(vocab + 16);
+    values_.resize(vocab + 16);
+  }
 
   [[nodiscard]] float largest(std::span<const float> logits) const {
     float top = lowest;
@@ -96,13 +146,13 @@ class LawBuilder {
   float pack_largest(std::span<const float> logits, std::int64_t k) {
     const auto size = static_cast<std::int64_t>(logits.size());
     const auto target = static_cast<double>(k);
-    values_.resize(logits.size() + 16);
-    const Pivots guess = guess_kth(logits, k);
+    const Pivots guess = guess_kth(logits.size(), k, [&](std::size_t first, float* sample) {
+      std::copy_n(logits.data() + first, 16, sample);
+    });
     kept_ = kernel_->pack_from(logits.data(), size, guess[0], ids_.data(), values_.data());
-    if (kept_ >= k) {
-      return search_.find({values_.data(), nullptr, kept_}, target,
-                          static_cast<std::uint64_t>(kept_), &guess);
-    }
+    const WeighedList packed{values_.data(), nullptr, kept_};
+    if (guess[0] == lowest) return search_.find(packed, target, logits.size());
+    if (kept_ >= k) return search_.find_above(packed, target, guess);
     const float floor = search_.find({logits.data(), nullptr, size}, target, logits.size());
     kept_ = kernel_->pack_from(logits.data(), size, floor, ids_.data(), values_.data());
     return floor;
@@ -110,15 +160,16 @@ class LawBuilder {
 
   /// Three values around the k-th largest, by a sample of 512 logits: the first is most likely
   /// below it. A guess decides how long the search takes, not what it finds.
-  Pivots guess_kth(std::span<const float> logits, std::int64_t k) {
+  ///
+  /// `read(first, sample)`: sixteen logits of the row from `first` on
+  template <class Read>
+  Pivots guess_kth(std::size_t vocab, std::int64_t k, Read&& read) {
     constexpr std::size_t blocks = 32;
-    const std::size_t stride = logits.size() / blocks;
+    const std::size_t stride = vocab / blocks;
     if (stride < 64) return {lowest, lowest, lowest};  // a short row is packed whole
-    for (std::size_t b = 0; b < blocks; ++b) {
-      std::copy_n(logits.data() + b * stride, 16, values_.data() + b * 16);
-    }
+    for (std::size_t b = 0; b < blocks; ++b) read(b * stride, values_.data() + b * 16);
     const WeighedList sample{values_.data(), nullptr, 16 * blocks};
-    const double share = static_cast<double>(k) / static_cast<double>(logits.size());
+    const double share = static_cast<double>(k) / static_cast<double>(vocab);
     const double rank = share * 16.0 * blocks;
     const double spread = std::sqrt(rank * (1.0 - share));
     const auto value_of = [&](double r) {
@@ -149,7 +200,6 @@ class LawBuilder {
   /// share x total; one token always stays.
   void keep_top_p(std::span<const float> logits, float share) {
     const auto size = static_cast<std::size_t>(kept_);
-    values_.resize(std::max(values_.size(), size));
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < size; ++i) {
       values_[i] = logits[static_cast<std::size_t>(ids_[i])];

@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "sjd/core/sampling.hpp"
@@ -16,18 +17,21 @@ namespace sjd::cpu {
 
 /// The logits rows of one sequence in a pass: `branches` blocks of `count` consecutive rows, branch
 /// 0 first.
-struct SequenceRows {
-  MatrixView<const float> logits;  ///< all rows of the pass [rows, vocab]
-  std::int64_t first = 0;          ///< first row of branch 0
-  std::int64_t count = 0;          ///< rows of each branch: the tip and the drafts
+template <LogitType T>
+struct RowBlock {
+  MatrixView<const T> logits;  ///< all rows of the pass [rows, vocab]
+  std::int64_t first = 0;      ///< first row of branch 0
+  std::int64_t count = 0;      ///< rows of each branch: the tip and the drafts
   std::int64_t branches = 1;
 
   /// Row j of every branch [branches, vocab].
-  [[nodiscard]] MatrixView<const float> row(std::int64_t j) const {
+  [[nodiscard]] MatrixView<const T> row(std::int64_t j) const {
     return {logits.data + (first + j) * logits.stride, branches, logits.columns,
             count * logits.stride};
   }
 };
+
+using SequenceRows = RowBlock<float>;
 
 /// Turns rows of logits into laws: guidance, grammar, filters, masses.
 class RowPipeline {
@@ -44,6 +48,14 @@ class RowPipeline {
   void law(MatrixView<T> branches, std::span<const float> guidance, const Grammar& grammar,
            const SamplingOptions& options, std::int32_t sequence, Position position,
            TokenLaw& law) {
+    if constexpr (std::is_same_v<Grammar, NoGrammar>) {
+      const std::span<const T> last = branches.row(branches.rows - 1);
+      if (guidance.size() <= 1 &&
+          builder_.template build_guided<std::remove_const_t<T>>(
+              branches.row(0), last, guidance.empty() ? 0.0F : guidance[0], options, law)) {
+        return;
+      }
+    }
     corrected_law(branches, guidance, grammar, options, sequence, position, law,
                   [](std::span<float>) {});
   }

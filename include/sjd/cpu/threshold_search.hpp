@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "sjd/core/numeric.hpp"
@@ -32,11 +33,29 @@ class ThresholdSearch {
   ///         none are known
   /// edge    no value is NaN or +Inf; -0 and 0 are one value
   float find(WeighedList list, double target, std::uint64_t weight, const Pivots* first = nullptr) {
+    begin(list, target, weight);
+    return search(list.size <= few || narrow(first != nullptr ? *first : bell()));
+  }
+
+  /// The same of a list that weighs its size and has nothing below the first of three pivots.
+  float find_above(WeighedList list, double target, const Pivots& pivots) {
+    begin(list, target, static_cast<std::uint64_t>(list.size));
+    return search(list.size <= few || enter(pivots));
+  }
+
+ private:
+  static constexpr std::int64_t few = 16;
+  static constexpr float lowest = -std::numeric_limits<float>::infinity();
+
+  void begin(WeighedList list, double target, std::uint64_t weight) {
     list_ = list;
     target_ = target;
     weight_ = weight;
     above_ = 0;
-    bool halved = list.size <= few || narrow(first != nullptr ? *first : bell());
+  }
+
+  /// Finds the threshold in what is left; `halved`: whether the last sweep halved it.
+  float search(bool halved) {
     while (list_.size > few) {
       if (halved && std::isfinite(low_) && std::isfinite(high_)) {
         halved = narrow(line());
@@ -53,9 +72,29 @@ class ThresholdSearch {
     return last_few();
   }
 
- private:
-  static constexpr std::int64_t few = 16;
-  static constexpr float lowest = -std::numeric_limits<float>::infinity();
+  /// The first sweep where nothing lies below the pivots: keeps what is between the outer ones if
+  /// that holds the threshold. The rest then lies above, so nothing need be weighed.
+  bool enter(const Pivots& pivots) {
+    const WeighedList all = list_;
+    low_ = pivots[0];
+    high_ = pivots[2];
+    pack();
+    above_ = static_cast<std::uint64_t>(all.size - list_.size);
+    weight_ = static_cast<std::uint64_t>(list_.size);
+    if (static_cast<double>(above_) < target_) return 2 * list_.size <= all.size;
+    list_ = all;
+    weight_ += std::exchange(above_, 0);
+    return narrow(pivots);
+  }
+
+  /// Packs what lies between low_ and high_.
+  void pack() {
+    values_.resize(std::max(values_.size(), static_cast<std::size_t>(list_.size) + 16));
+    if (list_.masses != nullptr) masses_.resize(values_.size());
+    list_.size = kernel_->pack_between(list_, low_, high_, values_.data(), masses_.data());
+    list_.values = values_.data();
+    if (list_.masses != nullptr) list_.masses = masses_.data();
+  }
 
   /// Keeps the part of the list between two pivots that holds the threshold; true if that is no
   /// more than half.
@@ -73,11 +112,7 @@ class ThresholdSearch {
     weight_ = (parts_below > 0 ? sums[parts_below - 1] : weight_) - over;
     above_ += over;
     const std::int64_t before = list_.size;
-    values_.resize(std::max(values_.size(), static_cast<std::size_t>(before) + 16));
-    if (list_.masses != nullptr) masses_.resize(values_.size());
-    list_.size = kernel_->pack_between(list_, low_, high_, values_.data(), masses_.data());
-    list_.values = values_.data();
-    if (list_.masses != nullptr) list_.masses = masses_.data();
+    pack();
     return 2 * list_.size <= before;
   }
 

@@ -19,6 +19,9 @@
                 "sjd::DeviceMemory, where logits and embeddings live");                           \
   static_assert(::sjd::detail::has_prompt<M>,                                                     \
                 "sjd::TokenModel: the type Prompt is missing; it is what prefill conditions on"); \
+  static_assert(::sjd::detail::has_logit_type<M>,                                                 \
+                "sjd::TokenModel: the type Logit is neither float nor sjd::Bfloat16 nor "         \
+                "sjd::Float16; leave it out if logits are floats");                               \
   static_assert(::sjd::detail::has_vocab_size<M>,                                                 \
                 "sjd::TokenModel: model.vocab_size() is missing; it is the size of the image "    \
                 "vocabulary");                                                                    \

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "sjd/core/error.hpp"
-#include "sjd/core/staging.hpp"
 #include "sjd/detail/ragged_batch.hpp"
 #include "sjd/model.hpp"
 #include "sjd/state.hpp"
@@ -144,9 +143,8 @@ inline void collect_live(std::span<DecoderState> states, const StateBounds& boun
 /// Throws if the model left a row of the pass as it was.
 ///
 /// errors  contract, naming sequence, branch and position
-template <class Model>
-void check_written(const StagedBuffer<Model>& buffer, const char* what,
-                   std::span<const InputRow> rows) {
+template <class Buffer>
+void check_written(const Buffer& buffer, const char* what, std::span<const InputRow> rows) {
   const std::int64_t index = buffer.unwritten();
   if (index < 0) return;
   const InputRow& row = rows[static_cast<std::size_t>(index)];
@@ -159,8 +157,8 @@ void check_written(const StagedBuffer<Model>& buffer, const char* what,
 }
 
 /// The same for the first logits of a prompt.
-template <class Model>
-void check_prefilled(const StagedBuffer<Model>& buffer, std::int32_t sequence) {
+template <class Buffer>
+void check_prefilled(const Buffer& buffer, std::int32_t sequence) {
   const std::int64_t branch = buffer.unwritten();
   if (branch < 0) return;
   throw Error{ErrorCode::contract,
