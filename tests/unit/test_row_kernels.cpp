@@ -169,6 +169,10 @@ void check_guided_list(const KernelTable& table, std::int64_t size, std::int64_t
     CAPTURE(size, floor, odd_at);
     REQUIRE(count == (odd ? -1 : expected));
     if (odd) continue;
+    REQUIRE(kernel.guide_from({row.data(), last.data(), infinity, size, floor}, found_ids.data(),
+                              found.data(), &top) == -1);
+    REQUIRE(kernel.guide_from({row.data(), last.data(), 1.7F, size, floor}, found_ids.data(),
+                              found.data(), &top) == expected);
     REQUIRE(bits(top) == bits(best));
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
       REQUIRE(found_ids[i] == ids[i]);

@@ -121,7 +121,7 @@ struct GuidedRow {
 template <LogitType T>
 struct LogitKernels {
   /// `guide` and `pack_from` in one sweep that writes the list only; also the largest guided logit.
-  /// Returns the length of the list, or -1 if a logit is not finite: then `guide` must decide.
+  /// Returns the length of the list, or -1 if one is not finite: then `guide` must decide.
   std::int64_t (*guide_from)(const GuidedRow<T>& row, TokenId* ids, float* values, float* top);
   /// guided = before + scale (row - last), see guided_logit; before may be guided, null: last.
   void (*guide)(const T* row, const T* last, float scale, const float* before, float* guided,
