@@ -34,7 +34,7 @@ struct TablePrompt {
   std::vector<std::uint64_t> words;
 };
 
-inline std::uint64_t mix(std::uint64_t x) {
+SJD_HOST_DEVICE inline std::uint64_t mix(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15U;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;

@@ -9,6 +9,8 @@ namespace sjd::cuda {
 template void decode_step(Stream&, const StepArguments<float>&);
 template void decode_step(Stream&, const StepArguments<Bf16>&);
 template void decode_step(Stream&, const StepArguments<Fp16>&);
+// Of the redraw kernel one type: it reads logits as the rows kernel does.
+template void decode_step(Stream&, const StepArguments<Bf16, HeadChange>&);
 template void statistics(Stream&, const StatisticsArguments&, int);
 
 }  // namespace sjd::cuda

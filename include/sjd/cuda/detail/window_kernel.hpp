@@ -64,6 +64,7 @@ struct WindowCase {
   std::int64_t iteration = 0;
   bool survives = false;   // an old draft
   bool refreshes = false;  // it takes a token from the law of this pass
+  bool redrawn = false;    // the redraw kernel has chosen that token
   TokenId forced = -1;     // of an entering slot
 };
 
@@ -140,7 +141,7 @@ struct WindowKernel {
       PosteriorRow::clear(t.shared->posterior, t.index);
       begin(a, c, t);
     });
-    if (c.refreshes && a.refresh == Refresh::maximal && c.survives) redraw(block, a, c);
+    if (a.refresh == Refresh::maximal && c.survives && !c.redrawn) redraw(block, a, c);
     block.phase([&a, c](const Here& t) { settle(a, c, t); });
     if (a.noise.levels > 0) {
       block.phase([&a, c](const Here& t) { move_noise(a, c, t); });
@@ -158,6 +159,7 @@ struct WindowKernel {
     c.position = state.committed + c.slot;
     c.iteration = state.iteration;
     c.survives = c.slot < state.kept;
+    c.redrawn = c.slot < state.redrawn;
     if (!c.survives && c.slot >= 0) c.forced = a.grammar.forced_at(c.position);
     c.refreshes = c.survives || (c.slot == state.kept && state.has_law != 0 && c.forced < 0);
     return c;
@@ -211,7 +213,7 @@ struct WindowKernel {
   /// See MaximalCoupling::refresh and FreshRedraw::refresh.
   SJD_DEVICE static void refresh(const Arguments& a, const WindowCase& c, Shared& s) {
     const LawView p = law_at(a, c, c.iteration);
-    if (a.refresh == Refresh::drawn || s.slot.token < 0) {
+    if (a.refresh == Refresh::drawn || c.redrawn || s.slot.token < 0) {
       s.slot.token = p.head.drawn;
       return;
     }
