@@ -14,6 +14,7 @@
 
 #include "cuda/kernel_arrays.hpp"
 #include "cuda/table_change.hpp"
+#include "sjd/cuda/launch.hpp"
 #include "sjd/denoiser.hpp"
 #include "support/table_host.hpp"
 
@@ -204,22 +205,6 @@ inline GenerationRequest<TablePrompt> request_of(const DecodeCase& c, std::uint6
   return request;
 }
 
-/// The embeddings of the first pass; the window kernel writes all later ones.
-template <class Feed, class Schedule>
-void feed_first(const DecoderState& state, const EmbeddingSpace& space, const Feed& feed,
-                const Schedule& schedule, const DecodeCase& c, std::int64_t sequence,
-                DecodeArrays& all) {
-  std::vector<float> scratch;
-  for (std::size_t i = 0; i < state.window.size(); ++i) {
-    const Slot& slot = state.window[i];
-    if (slot.level == 0) continue;
-    const NoisyRow row{slot.noisy, schedule.coefficients(schedule.checkpoint_level(slot.level))};
-    const std::int64_t at = sequence * c.window + static_cast<std::int64_t>(i) + 1;
-    feed.feed(space, std::span{&row, 1}, scratch,
-              {all.embeddings.data() + at * space.dim, 1, space.dim});
-  }
-}
-
 /// The embedding space as kernels take it.
 inline EmbeddingTables tables_of(const EmbeddingSpace& space, MatrixView<const float> table,
                                  bool posterior) {
@@ -275,10 +260,8 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
                                    corrector.depth, all);
   for (std::size_t s = 0; s < states.size(); ++s) {
     all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
-    cuda::lay_out_rows(step.window, static_cast<std::int32_t>(s));
-    if constexpr (noisy) {
-      feed_first(states[s], space, feed, schedule, c, static_cast<std::int64_t>(s), all);
-    }
+    cuda::HostLauncher launcher;
+    cuda::join(launcher, step.window, static_cast<std::int64_t>(s), 32);
   }
   spoil(c, host);
   Host twin{host};

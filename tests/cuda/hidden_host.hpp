@@ -38,18 +38,16 @@ class HiddenHost : public TableHost {
           caches[static_cast<std::size_t>(row.sequence)][static_cast<std::size_t>(row.branch)];
       const std::uint64_t context = cache.contexts[static_cast<std::size_t>(row.position)];
       const std::span<float> hidden = pass.hidden.row(static_cast<std::int64_t>(i));
-      for (std::size_t k = 0; k < hidden.size(); ++k) hidden[k] = unit(mix(context ^ (k + 51)));
+      for (std::size_t k = 0; k < hidden.size(); ++k) hidden[k] = TableRule::hidden(context, k);
     }
   }
 
  private:
-  static float unit(std::uint64_t h) { return static_cast<float>(h % 4096) / 2048.0F - 1.0F; }
-
   /// Numbers of bf16 in [-gain, gain].
   static std::vector<float> numbers(std::uint64_t seed, std::int64_t count, float gain) {
     std::vector<float> values;
     for (std::int64_t i = 0; i < count; ++i) {
-      const float x = gain * unit(mix(seed * 1000003 + static_cast<std::uint64_t>(i)));
+      const float x = gain * TableRule::unit(mix(seed * 1000003 + static_cast<std::uint64_t>(i)));
       values.push_back(std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xFFFF0000U));
     }
     return values;

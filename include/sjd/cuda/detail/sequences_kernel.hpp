@@ -43,6 +43,7 @@ struct SequencesKernel {
   using Shared = SequencesShared;
   using Arguments = SequencesArguments;
   using Here = Thread<Shared>;
+  static constexpr int blocks_at_once = 1;  // as few as there are sequences
 
   template <class Block>
   SJD_DEVICE static void run(Block& block, const Arguments& a) {
