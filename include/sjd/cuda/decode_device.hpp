@@ -15,6 +15,14 @@
 
 namespace sjd::cuda {
 
+namespace detail {
+/// Stands for whatever a DecodeDevice is asked to repeat.
+struct AnyWork {
+  template <class Launcher>
+  void operator()(Launcher&) const {}
+};
+}  // namespace detail
+
 /// Where a DeviceDecoder keeps its arrays, and how a step is repeated.
 ///
 /// - `Launcher`, `launcher()`: starts kernels, in order with all that follows
@@ -35,7 +43,7 @@ concept DecodeDevice = requires(D& device, void* there, const void* here, std::s
   device.deallocate(there);
   device.upload(there, here, bytes);
   device.download(there, here, bytes);
-  device.repeat(std::int64_t{}, progress, std::int32_t{}, [](typename D::Launcher&) {});
+  device.repeat(std::int64_t{}, progress, std::int32_t{}, detail::AnyWork{});
 };
 
 /// An array in the memory of a device, its values undefined at first.

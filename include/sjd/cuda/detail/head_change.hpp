@@ -173,22 +173,27 @@ struct HeadChange {
           if (j < left) sums[j] = std::fmaf(x[(draft + j) * head.hidden_dim + k], weight, sums[j]);
         }
       }
+      float* to = roots + (scene.sequence * depth + draft) * head.width + output;
       for (int j = 0; j < drafts_at_once; ++j) {
-        if (j < left) store_root(scene, draft + j, output, sums[j]);
+        if (j < left) to[j * head.width] = sums[j];
+      }
+      for (std::int64_t j = 0; j < drafts_at_once && j < left; ++j) {
+        add_old(scene, draft + j, output, to[j * head.width]);
       }
     }
   }
 
-  SJD_DEVICE void store_root(const RedrawScene& scene, std::int64_t number, std::int64_t output,
-                             float sum) const {
+  /// What distance and old tokens add to one output of a draft.
+  SJD_DEVICE void add_old(const RedrawScene& scene, std::int64_t number, std::int64_t output,
+                          float& inout_sum) const {
     const DraftContext draft{scene.batch, scene.verdict, scene.sequence,
                              scene.verdict.state.shift + number};
     const std::int64_t far = number < head.distances ? number : head.distances - 1;
-    sum += to_float(head.distance[far * head.width + output]);
+    float sum = inout_sum + to_float(head.distance[far * head.width + output]);
     for (std::int64_t n = 0; n < head.neighbour_count; ++n) {
       sum += to_float(head.before[table_row(n, draft.before(head.neighbours[n])) + output]);
     }
-    roots[(scene.sequence * depth + number) * head.width + output] = sum;
+    inout_sum = sum;
   }
 
   /// A phase: what the new tokens add, and the first silu.
