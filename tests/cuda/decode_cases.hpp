@@ -8,10 +8,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
 #include "cuda/kernel_arrays.hpp"
+#include "cuda/table_change.hpp"
+#include "sjd/cuda/launch.hpp"
 #include "sjd/denoiser.hpp"
 #include "support/table_host.hpp"
 
@@ -36,7 +39,8 @@ struct DecodeCase {
   /// This row of every pass is spoiled: a NaN, or -Inf everywhere.
   std::int64_t spoiled_row = -1;
   bool spoiled_by_nothing = false;
-  bool lost_law = false;  ///< the first draft carries a law that does not hold its token
+  std::int64_t redraw_blocks = 1;  ///< of a cluster; 0: keys go through the workspace
+  bool lost_law = false;           ///< the first draft carries a law that does not hold its token
 };
 
 /// What decode_difference answers where both sides stop, for the same reason and at the same place.
@@ -84,17 +88,46 @@ void lose_law(Denoiser& denoiser, DecoderState& inout_state) {
   inout_state.window[0].token = token == 0 ? 1 : 0;
 }
 
+/// What stands for a corrector on the side of the kernels: nothing, unless it says otherwise.
+template <class Corrector>
+struct DeviceTwin {
+  template <class Host>
+  DeviceTwin(const Corrector&, Host&, const DecodeCase&, DecodeArrays&) {}
+  cuda::NoChange change{};
+};
+template <>
+struct DeviceTwin<TableCorrector> {
+  template <class Host>
+  DeviceTwin(const TableCorrector& corrector, Host& host, const DecodeCase&, DecodeArrays&)
+      : change{corrector, static_cast<std::size_t>(host.vocab_size())} {}
+  TableChange change;
+};
+
 /// The arguments of a step over these arrays.
-inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda::BatchShape& shape,
-                                                 const KarrasSchedule* noise,
-                                                 const EmbeddingTables& tables, DecodeArrays& all) {
-  cuda::StepArguments<float> step;
+template <class Change>
+cuda::StepArguments<float, Change> step_arguments(
+    const DecodeCase& c, const cuda::BatchShape& shape, const KarrasSchedule* noise,
+    const EmbeddingTables& tables, const Change& change, std::int64_t depth, DecodeArrays& all) {
+  cuda::StepArguments<float, Change> step;
   const std::int64_t tasks = shape.sequences * c.window;
   step.plan.slice = (c.table.vocab + 31) / 32 * 32;
   step.plan.geometry = {
       tasks, 1, 32,
       static_cast<std::size_t>(cuda::detail::padded(static_cast<std::int32_t>(step.plan.slice)))};
   step.sequences = {all.image.view(), c.rules.judge};
+  step.corrector = change;
+  if constexpr (!std::is_same_v<Change, cuda::NoChange>) {
+    step.sequences.verdicts = all.verdicts.data();
+    step.sequences.depth = depth;
+    const std::int64_t cuts = c.redraw_blocks;
+    step.redraw_plan = step.plan;
+    step.redraw_plan.split = cuts == 0;
+    step.redraw_plan.slice =
+        cuts == 0 ? step.plan.slice : (c.table.vocab + 32 * cuts - 1) / (32 * cuts) * 32;
+    step.redraw_plan.geometry.clusters = shape.sequences;
+    step.redraw_plan.geometry.blocks = cuts == 0 ? 1 : static_cast<int>(cuts);
+    step.rows.workspace.keys = all.keys.data();
+  }
   step.rows.logits = {all.logits.data(), std::ssize(all.input), c.table.vocab, c.table.vocab};
   step.rows.tasks = all.tasks.data();
   step.rows.task_count = tasks;
@@ -124,8 +157,8 @@ inline cuda::StepArguments<float> step_arguments(const DecodeCase& c, const cuda
 }
 
 /// One pass of the table host over the rows that the window kernel wrote.
-inline void run_table(TableHost& host, const DecodeCase& c, const cuda::BatchShape& shape,
-                      DecodeArrays& all) {
+template <class Host>
+void run_table(Host& host, const DecodeCase& c, const cuda::BatchShape& shape, DecodeArrays& all) {
   std::vector<InputRow> rows;
   std::vector<KeepLength> keep;
   std::vector<std::int64_t> places;
@@ -140,13 +173,21 @@ inline void run_table(TableHost& host, const DecodeCase& c, const cuda::BatchSha
   }
   std::vector<float> logits(rows.size() * static_cast<std::size_t>(c.table.vocab));
   const auto count = static_cast<std::int64_t>(rows.size());
+  std::int64_t hidden_dim = 0;
+  if constexpr (HiddenModel<Host>) hidden_dim = host.hidden_dim();
+  std::vector<float> hidden(rows.size() * static_cast<std::size_t>(hidden_dim));
   host.forward({keep,
                 rows,
                 {all.embeddings.data(), shape.sequences * c.window, shape.dim},
-                {logits.data(), count, c.table.vocab}});
+                {logits.data(), count, c.table.vocab},
+                {hidden.data(), count, hidden_dim}});
   for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t place = places[static_cast<std::size_t>(i)];
     std::copy_n(logits.begin() + i * c.table.vocab, c.table.vocab,
-                all.logits.begin() + places[static_cast<std::size_t>(i)] * c.table.vocab);
+                all.logits.begin() + place * c.table.vocab);
+    if (all.hidden.empty()) continue;
+    std::copy_n(hidden.begin() + i * hidden_dim, hidden_dim,
+                all.hidden.begin() + place * hidden_dim);
   }
 }
 
@@ -162,22 +203,6 @@ inline GenerationRequest<TablePrompt> request_of(const DecodeCase& c, std::uint6
     request.guidance.push_back(1.5F - 0.25F * static_cast<float>(i + number));
   }
   return request;
-}
-
-/// The embeddings of the first pass; the window kernel writes all later ones.
-template <class Feed, class Schedule>
-void feed_first(const DecoderState& state, const EmbeddingSpace& space, const Feed& feed,
-                const Schedule& schedule, const DecodeCase& c, std::int64_t sequence,
-                DecodeArrays& all) {
-  std::vector<float> scratch;
-  for (std::size_t i = 0; i < state.window.size(); ++i) {
-    const Slot& slot = state.window[i];
-    if (slot.level == 0) continue;
-    const NoisyRow row{slot.noisy, schedule.coefficients(schedule.checkpoint_level(slot.level))};
-    const std::int64_t at = sequence * c.window + static_cast<std::int64_t>(i) + 1;
-    feed.feed(space, std::span{&row, 1}, scratch,
-              {all.embeddings.data() + at * space.dim, 1, space.dim});
-  }
 }
 
 /// The embedding space as kernels take it.
@@ -201,11 +226,13 @@ inline EmbeddingTables tables_of(const EmbeddingSpace& space, MatrixView<const f
 ///
 /// `schedule`, `feed` and `policies` are those of the CPU decoder; the grammar repeats after
 /// `period`.
-template <class Run, class Schedule, class Grammar, class Feed, class... Policies>
+template <class Host = TableHost, class Run, class Schedule, class Grammar, class Feed,
+          class... Policies>
 std::string decode_difference(const DecodeCase& c, const Run& run, const Schedule& schedule,
                               const Grammar& grammar, std::int64_t period, Feed feed,
                               Policies... policies) {
-  TableHost host{c.table};
+  using Corrector = typename detail::policy_for<role::corrector, NoCorrector, Policies...>::type;
+  Host host{c.table};
   SpeculativeJacobiDenoiser denoiser{
       host, FixedWindow{.tokens = c.window}, schedule, grammar, feed, policies...};
   constexpr bool noisy = !std::is_same_v<Schedule, NoNoise>;
@@ -227,16 +254,17 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
   const EmbeddingTables tables = tables_of(space, host.embedding_table(), Feed::posterior_mean);
   DecodeArrays all{shape, c.window, c.table.vocab, noise};
   if (period > 0) all.grammar = cuda::write_out(grammar, period, c.table.vocab);
-  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, tables, all);
+  const auto corrector = detail::pick<role::corrector, Corrector>(std::tuple{policies...});
+  const DeviceTwin<Corrector> device{corrector, host, c, all};
+  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, tables, device.change,
+                                   corrector.depth, all);
   for (std::size_t s = 0; s < states.size(); ++s) {
     all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
-    cuda::lay_out_rows(step.window, static_cast<std::int32_t>(s));
-    if constexpr (noisy) {
-      feed_first(states[s], space, feed, schedule, c, static_cast<std::int64_t>(s), all);
-    }
+    cuda::HostLauncher launcher;
+    cuda::join(launcher, step.window, static_cast<std::int64_t>(s), 32);
   }
   spoil(c, host);
-  TableHost twin = host;
+  Host twin{host};
   for (int pass = 0; pass < 200; ++pass) {
     if (std::all_of(states.begin(), states.end(), [](const auto& s) { return s.finished(); })) {
       return pass < 3 ? "the decode ended before it began" : "";
@@ -278,18 +306,19 @@ inline DecodeCase decode_case(KernelRules rules, std::uint64_t seed, std::int64_
 }
 
 /// decode_difference of a decode without noise, under a grammar.
-template <class Run, class... Policies>
+template <class Host = TableHost, class Run, class... Policies>
 std::string clean_difference(KernelRules rules, std::uint64_t seed, const Run& run,
                              Policies... policies) {
-  return decode_difference(decode_case(rules, seed), run, NoNoise{}, RowEndGrammar{3, 5}, 4,
-                           RawNoise{}, policies...);
+  return decode_difference<Host>(decode_case(rules, seed), run, NoNoise{}, RowEndGrammar{3, 5}, 4,
+                                 RawNoise{}, policies...);
 }
 
 /// The same with noise, of one or three levels and either descent.
-template <class Run, class Feed, class... Policies>
+template <class Host = TableHost, class Run, class Feed, class... Policies>
 std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& run, Feed feed,
                              Policies... policies) {
   DecodeCase c = decode_case(rules, seed, 5);
+  c.redraw_blocks = static_cast<std::int64_t>(seed % 3);
   c.table.vocab = 23;  // more than the sixteen lanes that weights are summed in
   c.table.posterior_mean = Feed::posterior_mean;
   const KarrasSchedule schedule{
@@ -299,7 +328,7 @@ std::string noisy_difference(KernelRules rules, std::uint64_t seed, const Run& r
       .rho_max = 2.0F,
       .descent = seed % 3 == 0 ? LevelDescent::by_deadline : LevelDescent::by_age,
       .tokens_per_level = 2};
-  return decode_difference(c, run, schedule, RowEndGrammar{3, 5}, 4, feed, policies...);
+  return decode_difference<Host>(c, run, schedule, RowEndGrammar{3, 5}, 4, feed, policies...);
 }
 
 }  // namespace sjd::test

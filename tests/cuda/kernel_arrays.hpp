@@ -54,15 +54,20 @@ struct DecodeArrays {
         embeddings(static_cast<std::size_t>(shape.sequences * rows * shape.dim)),
         input(static_cast<std::size_t>(shape.sequences * shape.most_branches * rows)),
         tasks(static_cast<std::size_t>(shape.sequences * rows)),
+        verdicts(static_cast<std::size_t>(shape.sequences)),
+        keys(static_cast<std::size_t>(shape.sequences * rows * vocab)),
         lines{noise} {}
 
   cuda::BatchImage image;
   cuda::GrammarLines grammar;
-  std::vector<float> logits;         // [sequences, branches, rows, vocab]
-  std::vector<float> weights;        // [sequences x rows, vocab], of the posterior
-  std::vector<float> embeddings;     // [sequences x rows, dim]
-  std::vector<InputRow> input;       // [sequences, branches, rows]
-  std::vector<cuda::RowTask> tasks;  // [sequences, rows]
+  std::vector<float> logits;            // [sequences, branches, rows, vocab]
+  std::vector<float> weights;           // [sequences x rows, vocab], of the posterior
+  std::vector<float> embeddings;        // [sequences x rows, dim]
+  std::vector<InputRow> input;          // [sequences, branches, rows]
+  std::vector<cuda::RowTask> tasks;     // [sequences, rows]
+  std::vector<cuda::Verdict> verdicts;  // [sequences]
+  std::vector<std::uint32_t> keys;      // [sequences x rows, vocab], of a redraw without clusters
+  std::vector<float> hidden{};          // [sequences, branches, rows, hidden_dim], or empty
   cuda::NoiseLines lines;
 };
 

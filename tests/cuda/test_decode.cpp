@@ -5,7 +5,7 @@
 #include <string>
 
 #include "cuda/decode_cases.hpp"
-#include "sjd/cuda/launch.hpp"
+#include "cuda/on_host.hpp"
 #include "support/catch.hpp"
 
 namespace sjd::test {
@@ -14,16 +14,6 @@ namespace {
 using cuda::DrawKind;
 using cuda::Judge;
 using cuda::Refresh;
-
-/// Runs a step on the host executor, every time in another order.
-struct OnHost {
-  cuda::HostLauncher& launcher;
-
-  void operator()(const cuda::StepArguments<float>& step, const cuda::BatchShape&,
-                  const DecodeArrays&, const EmbeddingTables&) const {
-    cuda::decode_step(launcher, step);
-  }
-};
 
 template <class... Policies>
 void compare(KernelRules rules, Policies... policies) {

@@ -30,7 +30,9 @@ struct TableCorrector {
     return true;
   }
 
-  [[nodiscard]] std::uint64_t digest(const CorrectionContext& context) const {
+  /// Context is a CorrectionContext or, on a device, a cuda::DraftContext.
+  template <class Context>
+  [[nodiscard]] SJD_HOST_DEVICE std::uint64_t digest(const Context& context) const {
     std::uint64_t h = mix(salt ^ static_cast<std::uint64_t>(context.distance()));
     for (std::int64_t offset = 1; offset <= context.position() + 1; ++offset) {
       h = mix(h ^ static_cast<std::uint64_t>(context.now(offset) + 2));
@@ -40,12 +42,18 @@ struct TableCorrector {
   }
 
   void change(std::uint64_t seen, std::span<float> logits) const {
-    const std::size_t favourite = mix(seen) % logits.size();
-    for (std::size_t v = 0; v < logits.size(); ++v) {
-      const float unit = static_cast<float>(mix(seen ^ (v + 31)) % 4096) / 2048.0F - 1.0F;
-      logits[v] += unit * spread;
-      if (one_token_only && v != favourite) logits[v] = -std::numeric_limits<float>::infinity();
+    for (std::size_t v = 0; v < logits.size(); ++v) logits[v] = changed(seen, v, logits);
+  }
+
+  /// The new logit of token v; `logits` are all, of size() tokens.
+  template <class Logits>
+  [[nodiscard]] SJD_HOST_DEVICE float changed(std::uint64_t seen, std::size_t v,
+                                              const Logits& logits) const {
+    const float unit = static_cast<float>(mix(seen ^ (v + 31)) % 4096) / 2048.0F - 1.0F;
+    if (one_token_only && v != mix(seen) % logits.size()) {
+      return -std::numeric_limits<float>::infinity();
     }
+    return logits[v] + unit * spread;
   }
 };
 

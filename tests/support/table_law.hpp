@@ -34,12 +34,45 @@ struct TablePrompt {
   std::vector<std::uint64_t> words;
 };
 
-inline std::uint64_t mix(std::uint64_t x) {
+SJD_HOST_DEVICE inline std::uint64_t mix(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15U;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
   return x ^ (x >> 31);
 }
+
+/// The arithmetic of a table law, for a host and for kernels alike.
+struct TableRule {
+  TableOptions options;
+
+  [[nodiscard]] SJD_HOST_DEVICE static std::uint64_t extend(std::uint64_t context, Symbol symbol) {
+    return mix(context ^ mix(symbol + 1));
+  }
+  /// The symbol of a noisy input: its level and the half-unit bin of every channel.
+  [[nodiscard]] SJD_HOST_DEVICE Symbol noisy_symbol(std::int32_t level,
+                                                    const float* embedding) const {
+    auto symbol = static_cast<Symbol>(level);
+    for (std::int64_t d = 0; d < options.dim; ++d) {
+      const float bin = std::floor(2.0F * embedding[d]);
+      const float held = bin < -8.0F ? -8.0F : bin > 7.0F ? 7.0F : bin;
+      symbol = symbol * 16 + static_cast<Symbol>(static_cast<std::int64_t>(held) + 8);
+    }
+    return static_cast<Symbol>(options.vocab) + symbol;
+  }
+  /// A number in [-1, 1) that a context has in some place.
+  [[nodiscard]] SJD_HOST_DEVICE static float unit(std::uint64_t h) {
+    return static_cast<float>(h % 4096) / 2048.0F - 1.0F;
+  }
+  /// The logit of token v in the row that ends `context`.
+  [[nodiscard]] SJD_HOST_DEVICE float logit(std::uint64_t context, std::uint64_t v) const {
+    const float z = unit(mix(context ^ mix(v * 2654435761U + 5))) * options.spread;
+    return options.integer_logits ? std::nearbyint(z) : z;
+  }
+  /// Number k of the hidden row that ends `context`.
+  [[nodiscard]] SJD_HOST_DEVICE static float hidden(std::uint64_t context, std::uint64_t k) {
+    return unit(mix(context ^ (k + 51)));
+  }
+};
 
 /// An arbitrary causal law: the logits of a row are a hash of the branch's prompt and of every
 /// symbol fed up to that row. Shared by the table host and by the three concept mocks.
@@ -70,27 +103,17 @@ class TableLaw {
   }
 
   [[nodiscard]] std::uint64_t extend(std::uint64_t context, Symbol symbol) const {
-    return mix(context ^ mix(symbol + 1));
+    return TableRule::extend(context, symbol);
   }
 
-  /// The symbol of a noisy input: its level and the half-unit bin of every channel.
   [[nodiscard]] Symbol noisy_symbol(std::int32_t level, std::span<const float> embedding) const {
-    auto symbol = static_cast<Symbol>(level);
-    for (const float x : embedding) {
-      const float bin = std::clamp(std::floor(2.0F * x), -8.0F, 7.0F);
-      symbol = symbol * 16 + static_cast<Symbol>(static_cast<std::int64_t>(bin) + 8);
-    }
-    return static_cast<Symbol>(options_.vocab) + symbol;
+    return TableRule{options_}.noisy_symbol(level, embedding.data());
   }
 
   /// Logits [vocab] of the row that ends `context`.
   void logits(std::uint64_t context, std::span<float> out) const {
-    for (std::size_t v = 0; v < out.size(); ++v) {
-      const std::uint64_t h = mix(context ^ mix(v * 2654435761U + 5));
-      const float unit = static_cast<float>(h % 4096) / 2048.0F - 1.0F;
-      out[v] = unit * options_.spread;
-      if (options_.integer_logits) out[v] = std::nearbyint(out[v]);
-    }
+    const TableRule rule{options_};
+    for (std::size_t v = 0; v < out.size(); ++v) out[v] = rule.logit(context, v);
   }
 
  private:

@@ -33,6 +33,7 @@ struct SequenceState {
   std::int32_t shift = 0;      ///< tokens that it committed
   std::int32_t kept = 0;       ///< old drafts that stay
   std::int32_t has_law = 0;    ///< it gave a law to the first new draft
+  std::int32_t redrawn = 0;    ///< the first of the kept drafts; LawHead::drawn is their new token
   std::int32_t judged = 0;     ///< slots 1..judged were tested
   std::int32_t accepted = 0;   ///< slots 1..accepted were committed
   std::int32_t recovered = 0;  ///< the token behind them replaces a rejected draft
@@ -45,6 +46,19 @@ struct SequenceState {
   std::int64_t bonus_in_all = 0;
 
   friend bool operator==(const SequenceState&, const SequenceState&) = default;
+};
+
+/// What the sequences kernel decided about one sequence, before anything is committed.
+struct Verdict {
+  SequenceState state{};
+  std::int32_t live = 0;        ///< there was something to judge, and nothing went wrong
+  std::int32_t draws = 0;       ///< a token was drawn from law `accepted`
+  TokenId drawn = -1;           ///< that token
+  std::int32_t first_bad = 0;   ///< first row that the window needs and does not have, or none
+  std::int32_t first_lost = 0;  ///< first slot whose stored law does not hold its token, or none
+
+  /// No row and no slot.
+  [[nodiscard]] SJD_HOST_DEVICE std::int32_t none() const { return state.width + 1; }
 };
 
 /// One draft; its law stands in the LawTable, its noisy embedding in BatchState::noisy.

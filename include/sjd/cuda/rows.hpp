@@ -69,6 +69,19 @@ struct RowsPlan {
   return plan;
 }
 
+/// The arguments as the kernels of a plan take them.
+template <class Logit>
+[[nodiscard]] RowsArguments<Logit> with_plan(const RowsPlan& plan,
+                                             const RowsArguments<Logit>& arguments) {
+  RowsArguments<Logit> launched = arguments;
+  launched.slice = plan.split ? plan.slices * plan.slice : plan.slice;
+  launched.part = plan.slice;
+  launched.parts = plan.slices;
+  const auto address = reinterpret_cast<std::uintptr_t>(arguments.logits.data);
+  launched.aligned = address % (4 * sizeof(Logit)) == 0 && arguments.logits.stride % 4 == 0;
+  return launched;
+}
+
 /// Turns every row into its law and draws from it: guidance of all branches, grammar, temperature,
 /// top-k, top-p, integer masses, inverse CDF or race. Logits are read once. The laws and tokens are
 /// those of cpu::RowPipeline and PhiloxGate, bit for bit, whatever the plan.
@@ -90,12 +103,7 @@ void rows(Launcher& launcher, const RowsPlan& plan, const RowsArguments<Logit>& 
   expects(
       !plan.split || (arguments.workspace.keys != nullptr && arguments.workspace.parts != nullptr),
       ErrorCode::invalid_argument, "cuda::rows: a split plan needs a workspace");
-  RowsArguments<Logit> launched = arguments;
-  launched.slice = plan.split ? plan.slices * plan.slice : plan.slice;
-  launched.part = plan.slice;
-  launched.parts = plan.slices;
-  const auto address = reinterpret_cast<std::uintptr_t>(arguments.logits.data);
-  launched.aligned = address % (4 * sizeof(Logit)) == 0 && arguments.logits.stride % 4 == 0;
+  const RowsArguments<Logit> launched = with_plan(plan, arguments);
   if (plan.split) {
     launcher.template launch<detail::RowsKernel<Logit, detail::RowsPart::first>>(
         Geometry{arguments.task_count * plan.slices, 1, plan.geometry.threads, 0}, launched);

@@ -7,10 +7,10 @@
 /// The *sequences* kernel: from laws to committed tokens.
 namespace sjd::cuda {
 
-/// Judges the window of every sequence and commits: drafts accepted by exact integer ratios, the
-/// residual or bonus token, lengths, finished pictures and counters. Decisions are those of
-/// cpu::verify with the policies that Judge names, bit for bit; a ragged batch, every sequence with
-/// its own cursor.
+/// Judges the window of every sequence and commits, or leaves a Verdict to the redraw kernel:
+/// drafts accepted by exact integer ratios, the residual or bonus token, lengths, finished pictures
+/// and counters. Decisions are those of cpu::verify with the policies that Judge names, bit for
+/// bit; a ragged batch, every sequence with its own cursor.
 ///
 /// shapes  see SequencesArguments; one block for each sequence
 /// memory  all pointers in the launcher's memory; nothing is allocated
@@ -22,6 +22,8 @@ template <class Launcher>
 void sequences(Launcher& launcher, const SequencesArguments& arguments, int threads = 256) {
   expects(threads >= 32 && threads <= most_threads && (threads & (threads - 1)) == 0,
           ErrorCode::invalid_argument, "cuda::sequences: threads must be 32, 64, .. 512");
+  expects(arguments.depth >= 0 && (arguments.depth == 0 || arguments.verdicts != nullptr),
+          ErrorCode::invalid_argument, "cuda::sequences: a depth needs verdicts");
   launcher.template launch<detail::SequencesKernel>(
       Geometry{arguments.batch.sequences, 1, threads, 0}, arguments);
 }

@@ -68,13 +68,27 @@ class DeviceBlock {
 #endif
     __syncthreads();
   }
+  template <class Question>
+  SJD_DEVICE bool ask(const Question& question) const {
+    const bool answer = question(*thread_.shared);
+    __syncthreads();  // before the next phase may change it
+    return answer;
+  }
 
  private:
   Thread<Shared> thread_;
 };
 
+/// Blocks of a kernel that one multiprocessor should hold, by which registers are given out; 0
+/// leaves it to the compiler.
 template <class Kernel>
-__global__ void __launch_bounds__(most_threads)
+inline constexpr int blocks_at_once = [] {
+  if constexpr (requires { Kernel::blocks_at_once; }) return Kernel::blocks_at_once;
+  return 0;
+}();
+
+template <class Kernel>
+__global__ void __launch_bounds__(most_threads, blocks_at_once<Kernel>)
     phase_kernel(const __grid_constant__ typename Kernel::Arguments arguments) {
   __shared__ alignas(16) unsigned char fixed[sizeof(typename Kernel::Shared)];
   extern __shared__ std::uint32_t sjd_words[];

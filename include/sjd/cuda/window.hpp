@@ -35,28 +35,20 @@ void window(Launcher& launcher, const WindowArguments& arguments, int threads = 
       Geometry{arguments.batch.sequences * arguments.rows, 1, threads, 0}, arguments);
 }
 
-#if !defined(__CUDACC__)
-/// Writes the rows of the first pass of one sequence, whose state came from the host; later ones
-/// are the kernel's.
+/// Lays out the rows of the first pass of one sequence, whose state came from the host; later ones
+/// are written by window(). For a place without a sequence (a default SequenceState): no rows.
 ///
-/// memory  host pointers only
-inline void lay_out_rows(const WindowArguments& a, std::int32_t sequence) {
-  const SequenceState& state = a.batch.states[sequence];
-  for (std::int32_t row = 0; row < a.rows; ++row) {
-    detail::WindowCase c;
-    c.sequence = sequence;
-    c.row = row;
-    c.slot = row - 1;
-    c.position = state.committed + c.slot;
-    c.iteration = state.iteration;
-    DraftSlot slot;
-    if (row == 0) slot.token = a.batch.tokens[sequence * a.batch.most_tokens + c.position];
-    if (row > 0) slot = a.batch.slots[a.batch.slot(sequence, c.position)];
-    const bool there = row <= state.width && state.committed < state.total;
-    detail::write_rows(a, c, there ? &slot : nullptr);
-  }
+/// shapes  see WindowArguments; one block for each row
+/// memory  all pointers in the launcher's memory; nothing is allocated
+template <class Launcher>
+void join(Launcher& launcher, const WindowArguments& arguments, std::int64_t sequence,
+          int threads = 256) {
+  expects(sequence >= 0 && arguments.rows >= 1 && arguments.rows <= arguments.batch.ring,
+          ErrorCode::invalid_argument, "cuda::join: sequence >= 0, and rows in 1 .. ring");
+  WindowArguments joining = arguments;
+  joining.joins = sequence;
+  launcher.template launch<detail::WindowKernel>(Geometry{arguments.rows, 1, threads, 0}, joining);
 }
-#endif
 
 /// A noise schedule written out, on the host: kernels have no pow.
 struct NoiseLines {

@@ -44,6 +44,12 @@ class RowTable {
     return width_ == 0 ? 0 : std::max(wide_.size(), narrow_.size()) / width_;
   }
 
+  [[nodiscard]] float value(std::int64_t row, std::int64_t column) const {
+    const std::int64_t at = row * width_ + column;
+    if (narrow_.size() == 0) return wide_.data()[at];
+    return std::bit_cast<float>(static_cast<std::uint32_t>(narrow_.data()[at]) << 16U);
+  }
+
   /// sum [width] += row
   void add_to(float* sum, std::int64_t row) const {
     if (narrow_.size() == 0) {

@@ -99,6 +99,17 @@ class PackedLinear {
   /// Columns of y: outputs rounded up to a multiple of 32.
   [[nodiscard]] std::int64_t padded_outputs() const noexcept { return panels_ * panel_width; }
 
+  /// One weight, as it was packed; 0 for the outputs that pad a panel.
+  [[nodiscard]] float weight(std::int64_t output, std::int64_t input) const {
+    const std::int64_t panel = output / panel_width;
+    const std::int64_t column = output % panel_width;
+    if (storage_ == Storage::fp32) {
+      return wide_.data()[(panel * inputs_ + input) * panel_width + column];
+    }
+    const std::uint32_t word = narrow_.data()[word_of(output, input)];
+    return std::bit_cast<float>(input % 2 == 0 ? word << 16U : word & 0xFFFF0000U);
+  }
+
   /// Multiplies rows of activations [., inputs] of the same storage by some panels.
   void apply(const KernelTable& kernel, const Activations& x, const LinearPart& part) const {
     if (storage_ == Storage::fp32) {
@@ -120,6 +131,14 @@ class PackedLinear {
   }
 
  private:
+  /// The word of two bf16 weights that holds one.
+  [[nodiscard]] std::int64_t word_of(std::int64_t output, std::int64_t input) const {
+    const std::int64_t column = output % panel_width;
+    const std::int64_t half =
+        (output / panel_width * blocks_ + input / block_depth) * 2 + column / 16;
+    return half * half_block + input % block_depth / 2 * 16 + column % 16;
+  }
+
   void pack(std::span<const float> row, std::int64_t output) {
     const std::int64_t panel = output / panel_width;
     const std::int64_t column = output % panel_width;
@@ -132,9 +151,7 @@ class PackedLinear {
       const auto bits = std::bit_cast<std::uint32_t>(value);
       expects((bits & 0xFFFFU) == 0, ErrorCode::invalid_argument,
               "PackedLinear: a weight is not a bf16 number; use Storage::fp32");
-      const std::int64_t half = (panel * blocks_ + k / block_depth) * 2 + column / 16;
-      const std::int64_t pair = k % block_depth / 2;
-      std::uint32_t& word = narrow_.data()[half * half_block + pair * 16 + column % 16];
+      std::uint32_t& word = narrow_.data()[word_of(output, k)];
       word |= k % 2 == 0 ? bits >> 16U : bits;
     }
   }

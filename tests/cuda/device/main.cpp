@@ -4,11 +4,21 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "cuda/decode_cases.hpp"
 #include "cuda/device/runner.hpp"
+#include "cuda/loop_cases.hpp"
 #include "cuda/rows_cases.hpp"
 #include "cuda/statistics_cases.hpp"
+
+// The corrector head is read from a file of the reference host.
+#if __has_include(<nlohmann/json.hpp>)
+#define SJD_TEST_HEAD 1
+#include "cuda/hidden_host.hpp"
+#else
+#define SJD_TEST_HEAD 0
+#endif
 
 namespace sjd::test {
 namespace {
@@ -75,6 +85,44 @@ void check_decodes(Report& report) {
   }
 }
 
+struct LoopOnDevice {
+  bool looks = false;
+
+  template <class Denoiser>
+  std::vector<DecoderState> operator()(const LoopCase& loop, Denoiser& denoiser) const {
+#if SJD_TEST_HEAD
+    if constexpr (Denoiser::uses_corrector) {
+      const hosts::CorrectorLines lines{denoiser.model().corrector_head().weights()};
+      const cuda::HeadTables tables = lines.tables();
+      return loop_on_device(loop, looks, &tables);
+    }
+#endif
+    static_cast<void>(denoiser);
+    return loop_on_device(loop, looks, nullptr);
+  }
+};
+
+/// Whole batches of pictures without the host, by replays and by a WHILE node.
+void check_loops(Report& report) {
+  const bool most_looks = loops_on_device();
+  if (!most_looks) std::printf("left out: the driver has no WHILE nodes\n");
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    const LoopOnDevice run{most_looks && seed % 2 == 0};
+    DecodeCase c = decode_case({}, seed);
+    report("a loop of coupled SJD",
+           loop_difference(c, run, NoNoise{}, RowEndGrammar{3, 5}, 4, RawNoise{},
+                           SpeculativeAcceptance{}, MaximalCoupling{}));
+#if SJD_TEST_HEAD
+    c.window += 3;
+    report("a loop with a corrector head",
+           loop_difference<HiddenHost>(c, run, NoNoise{}, RowEndGrammar{3, 5}, 4, RawNoise{},
+                                       SpeculativeAcceptance{}, MaximalCoupling{},
+                                       HeadCorrector{.depth = 4}));
+#endif
+  }
+  if (SJD_TEST_HEAD == 0) std::printf("left out: the corrector head needs nlohmann_json\n");
+}
+
 void check_statistics(Report& report) {
   for (const bool per_channel : {true, false}) {
     for (const float offset : {0.0F, 1.0e6F}) {
@@ -98,6 +146,7 @@ int run_all(bool small) {
     for (const std::int64_t vocab : {8192, 32768, 184622}) check_rows(vocab, 24, report);
   }
   check_decodes(report);
+  check_loops(report);
   check_statistics(report);
   std::printf("%s: %d passed, %d failed\n", device.c_str(), report.passed, report.failed);
   return report.failed == 0 ? 0 : 1;

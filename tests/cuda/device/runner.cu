@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/device/runner.hpp"
+#include "sjd/cuda/graph.cuh"
 #include "sjd/cuda/stream.cuh"
 
 namespace sjd::test {
@@ -190,6 +191,25 @@ void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchSha
     cuda::decode_step(stream, there);
   }
   arena.fetch();
+}
+
+bool loops_on_device() {
+  return cuda::has_while_nodes();
+}
+
+std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
+                                         const cuda::HeadTables* head) {
+  cuda::GraphDevice device{looks};
+  const auto limits = cuda::device_limits();
+  std::vector<DecoderState> states;
+  if (head == nullptr) {
+    states = run_loop(loop, device, limits, cuda::NoChange{});
+  } else {
+    const cuda::DeviceHead there{device, *head, loop.room.sequences, loop.rules.depth};
+    states = run_loop(loop, device, limits, there.change());
+  }
+  if (device.captures() < 2) throw std::runtime_error{"the batch drained and no graph changed"};
+  return states;
 }
 
 void statistics_on_device(StatisticsArrays& all) {

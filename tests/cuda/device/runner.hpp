@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cuda/kernel_arrays.hpp"
+#include "cuda/loop_arrays.hpp"
 
 /// Kernel runs on a real device, for tests that are compiled without nvcc.
 namespace sjd::test {
@@ -21,6 +23,14 @@ void rows_on_device(RowsBatch& batch, const cuda::RowsPlan& plan);
 /// graph of three nodes, which is then replayed.
 void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchShape& shape,
                     DecodeArrays& all, const EmbeddingTables& tables, bool as_graph);
+
+/// Whether graphs may have a WHILE node here.
+bool loops_on_device();
+
+/// Decodes all pictures of a case in a loop; `looks`: as a WHILE node, else as replays; `head`: of
+/// a corrector, in host memory, or null.
+std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
+                                         const cuda::HeadTables* head);
 
 /// Runs the statistics kernels over host arrays, copied there and back.
 void statistics_on_device(StatisticsArrays& all);

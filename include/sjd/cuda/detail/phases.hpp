@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -20,7 +21,9 @@
 /// A kernel is a type with Shared (trivial), Arguments and `run(block, arguments)`. run() calls
 /// block.phase(f) and block.cluster_phase(f); f(thread) is what each thread does, and a barrier of
 /// the block or of the cluster stands behind it. Between phases run() may look at what no thread of
-/// the launch writes, and at nothing else: then every thread takes the same way.
+/// the launch writes, and at nothing else: then every thread takes the same way. What threads found
+/// out it may ask for behind a barrier of the cluster: block.ask(f) is f(shared), the same for all
+/// blocks.
 namespace sjd::cuda {
 
 /// Launch shape of one kernel.
@@ -42,7 +45,8 @@ struct Thread {
   int ranks = 1;                   ///< blocks of the cluster
   Shared* shared = nullptr;        ///< of its own block
   std::uint32_t* words = nullptr;  ///< [Geometry::words] of its own block
-  Shared* const* peers = nullptr;  ///< [ranks], host executor only
+  /// [ranks], host executor only: where the shared memory of each block begins.
+  unsigned char* const* peers = nullptr;
 
   /// Shared memory of another block of the cluster; only behind a cluster barrier.
   [[nodiscard]] SJD_DEVICE Shared& peer(int other) const {
@@ -54,9 +58,39 @@ struct Thread {
 #elif defined(__CUDACC__)
     return *shared;
 #else
-    return *peers[other];
+    const auto offset = reinterpret_cast<unsigned char*>(shared) - peers[rank];
+    return *reinterpret_cast<Shared*>(peers[other] + offset);
 #endif
   }
+
+  /// The same thread for phases that know one member of Shared and nothing else.
+  template <class Part, class Whole>
+  [[nodiscard]] SJD_DEVICE Thread<Part> part(Part Whole::*member) const {
+    return {index, count, rank, ranks, &(shared->*member), words, peers};
+  }
+};
+
+/// A block for phases that know the member `Member` of its shared memory and nothing else.
+template <class Block, auto Member>
+class PartBlock;
+template <class Block, class Part, class Whole, Part Whole::*Member>
+class PartBlock<Block, Member> {
+ public:
+  SJD_DEVICE explicit PartBlock(Block& block) : block_{block} {}
+
+  [[nodiscard]] SJD_DEVICE std::int64_t cluster() const { return block_.cluster(); }
+  [[nodiscard]] SJD_DEVICE int blocks() const { return block_.blocks(); }
+  template <class Phase>
+  SJD_DEVICE void phase(const Phase& phase) {
+    block_.phase([phase](const Thread<Whole>& t) { phase(t.part(Member)); });
+  }
+  template <class Phase>
+  SJD_DEVICE void cluster_phase(const Phase& phase) {
+    block_.cluster_phase([phase](const Thread<Whole>& t) { phase(t.part(Member)); });
+  }
+
+ private:
+  Block& block_;
 };
 
 #if defined(__CUDACC__)
@@ -137,6 +171,16 @@ class HostCluster {
     phase(std::move(next));
     flush();
   }
+  /// What all blocks have found out.
+  template <class Question>
+  bool ask(const Question& question) const {
+    if (!waiting_.empty()) throw std::logic_error{"a question without a cluster barrier before it"};
+    const bool answer = question(*shared_.front());
+    for (const auto& shared : shared_) {
+      if (question(*shared) != answer) throw std::logic_error{"blocks of a cluster disagree"};
+    }
+    return answer;
+  }
 
  private:
   void begin(std::int64_t cluster) {
@@ -150,7 +194,7 @@ class HostCluster {
       words_.push_back(std::make_unique<std::uint32_t[]>(geometry_.words));
       std::memset(static_cast<void*>(shared_.back().get()), order_.poison, sizeof(Shared));
       std::memset(words_.back().get(), order_.poison, geometry_.words * sizeof(std::uint32_t));
-      peers_.push_back(shared_.back().get());
+      peers_.push_back(reinterpret_cast<unsigned char*>(shared_.back().get()));
     }
   }
 
@@ -159,8 +203,8 @@ class HostCluster {
       const auto at = static_cast<std::size_t>(rank);
       for (const auto& phase : waiting_) {
         for (const int index : shuffled<int>(geometry_.threads)) {
-          phase({index, geometry_.threads, rank, geometry_.blocks, peers_[at], words_[at].get(),
-                 peers_.data()});
+          phase({index, geometry_.threads, rank, geometry_.blocks, shared_[at].get(),
+                 words_[at].get(), peers_.data()});
         }
       }
     }
@@ -181,7 +225,7 @@ class HostCluster {
   std::int64_t cluster_ = 0;
   std::vector<std::unique_ptr<Shared>> shared_;                      // [blocks]
   std::vector<std::unique_ptr<std::uint32_t[]>> words_;              // [blocks][geometry.words]
-  std::vector<Shared*> peers_;                                       // [blocks]
+  std::vector<unsigned char*> peers_;                                // [blocks]
   std::vector<std::function<void(const Thread<Shared>&)>> waiting_;  // since the last flush
 };
 

@@ -168,11 +168,18 @@ SJD_DEVICE void guide_four(const RowsArguments<Logit>& a, const RowTask& task, s
   }
 }
 
+/// Leaves guided logits as they are.
+struct Unchanged {
+  SJD_DEVICE void operator()(std::int64_t, float (&)[4]) const {}
+};
+
 /// A phase: guided and masked keys of the `size` logits from `first` on go to store(i, key); their
-/// top and their first bad token to the block.
-template <class Logit, class Store>
+/// top and their first bad token to the block. `change(token, logits)` may change the guided logits
+/// of four neighbours; those behind the vocabulary are of no use.
+template <class Logit, class Store, class Change = Unchanged>
 SJD_DEVICE void load_slice(const RowsArguments<Logit>& a, const RowCase& row, std::int64_t first,
-                           std::int64_t size, const Thread<RowsShared>& t, const Store& store) {
+                           std::int64_t size, const Thread<RowsShared>& t, const Store& store,
+                           const Change& change = {}) {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const RowTask& task = a.tasks[row.index];
   const std::uint32_t* allowed = a.grammar.allowed_at(task.position);
@@ -182,6 +189,7 @@ SJD_DEVICE void load_slice(const RowsArguments<Logit>& a, const RowCase& row, st
   for (std::int32_t i = 4 * t.index; i < live; i += 4 * t.count) {
     float guided[4];
     guide_four(a, task, first + i, guided);
+    change(first + i, guided);
     const std::uint32_t bits =
         allowed == nullptr ? 0xFU : allowed[(first + i) / 32] >> ((first + i) % 32);
     for (int j = 0; j < 4 && i + j < live; ++j) {

@@ -50,24 +50,7 @@ struct RowsKernel {
     if constexpr (Part != RowsPart::first) finish(block, a, row);
   }
 
- private:
-  /// Leaves the guided row of one part, its top and its first bad token in the workspace.
-  template <class Block>
-  SJD_DEVICE static void first_launch(Block& block, const Arguments& a, const RowCase& row,
-                                      std::int64_t part) {
-    block.phase([&a, row, part](const Here& t) {
-      std::uint32_t* keys = a.workspace.keys + row.index * a.logits.columns + part * a.part;
-      load_slice(a, row, part * a.part, a.part, t,
-                 [keys](std::int32_t i, std::uint32_t key) { keys[i] = key; });
-    });
-    block.phase([](const Here& t) { merge_blocks(t); });
-    block.phase([&a, row, part](const Here& t) {
-      if (t.index > 0) return;
-      a.workspace.parts[row.index * a.parts + part] = {t.shared->top, t.shared->bad};
-    });
-  }
-
-  /// From keys to a law: select, count, write.
+  /// From keys to a law: select, count, write. `block` has phases of Thread<RowsShared>.
   template <class Block>
   SJD_DEVICE static void finish(Block& block, const Arguments& a, const RowCase& row) {
     const auto keys = [&a, row](const Here& t) {
@@ -86,6 +69,23 @@ struct RowsKernel {
     if (row.races) {
       block.cluster_phase([&a, row](const Here& t) { end_race(a, row, t); });
     }
+  }
+
+ private:
+  /// Leaves the guided row of one part, its top and its first bad token in the workspace.
+  template <class Block>
+  SJD_DEVICE static void first_launch(Block& block, const Arguments& a, const RowCase& row,
+                                      std::int64_t part) {
+    block.phase([&a, row, part](const Here& t) {
+      std::uint32_t* keys = a.workspace.keys + row.index * a.logits.columns + part * a.part;
+      load_slice(a, row, part * a.part, a.part, t,
+                 [keys](std::int32_t i, std::uint32_t key) { keys[i] = key; });
+    });
+    block.phase([](const Here& t) { merge_blocks(t); });
+    block.phase([&a, row, part](const Here& t) {
+      if (t.index > 0) return;
+      a.workspace.parts[row.index * a.parts + part] = {t.shared->top, t.shared->bad};
+    });
   }
 
   /// Three rounds of a radix select, over counts or over masses.

@@ -51,6 +51,7 @@ struct WindowArguments {
   PosteriorTable posterior{};
   InputRow* input = nullptr;
   RowTask* tasks = nullptr;
+  std::int64_t joins = -1;  ///< the only sequence of the launch; its slots stand as they are
 };
 
 namespace detail {
@@ -64,6 +65,7 @@ struct WindowCase {
   std::int64_t iteration = 0;
   bool survives = false;   // an old draft
   bool refreshes = false;  // it takes a token from the law of this pass
+  bool redrawn = false;    // the redraw kernel has chosen that token
   TokenId forced = -1;     // of an entering slot
 };
 
@@ -118,6 +120,10 @@ struct WindowKernel {
 
   template <class Block>
   SJD_DEVICE static void run(Block& block, const Arguments& a) {
+    if (a.joins >= 0) {
+      lay_out(block, a);
+      return;
+    }
     const auto sequence = static_cast<std::int32_t>(block.cluster() / a.rows);
     const SequenceState& state = a.batch.states[sequence];
     if (state.status != SequenceStatus::running) return;
@@ -140,7 +146,7 @@ struct WindowKernel {
       PosteriorRow::clear(t.shared->posterior, t.index);
       begin(a, c, t);
     });
-    if (c.refreshes && a.refresh == Refresh::maximal && c.survives) redraw(block, a, c);
+    if (a.refresh == Refresh::maximal && c.survives && !c.redrawn) redraw(block, a, c);
     block.phase([&a, c](const Here& t) { settle(a, c, t); });
     if (a.noise.levels > 0) {
       block.phase([&a, c](const Here& t) { move_noise(a, c, t); });
@@ -149,6 +155,34 @@ struct WindowKernel {
   }
 
  private:
+  /// The rows of the first pass of a sequence, whose state came from the host.
+  template <class Block>
+  SJD_DEVICE static void lay_out(Block& block, const Arguments& a) {
+    const SequenceState& state = a.batch.states[a.joins];
+    WindowCase c;
+    c.sequence = a.joins;
+    c.row = block.cluster();
+    c.slot = c.row - 1;
+    c.position = state.committed + c.slot;
+    c.iteration = state.iteration;
+    c.survives = true;
+    const bool there = c.slot < state.width && state.committed < state.total;
+    block.phase([&a, c, there](const Here& t) {
+      PosteriorRow::clear(t.shared->posterior, t.index);
+      if (t.index > 0) return;
+      Shared& s = *t.shared;
+      s.slot = {0, 0, -1};
+      if (there && c.slot < 0) s.slot = tip_of(a, c);
+      if (there && c.slot >= 0) s.slot = a.batch.slots[a.batch.slot(c.sequence, c.position)];
+      s.from_level = s.slot.level;
+      s.steps = 0;
+      write_rows(a, c, there ? &s.slot : nullptr);
+    });
+    if (a.noise.levels == 0) return;
+    block.phase([&a, c](const Here& t) { move_noise(a, c, t); });
+    if (a.posterior.scores != nullptr) feed_posterior(block, a, c);
+  }
+
   SJD_DEVICE static WindowCase window_case(const Arguments& a, const SequenceState& state,
                                            std::int32_t sequence, std::int32_t row) {
     WindowCase c;
@@ -158,6 +192,7 @@ struct WindowKernel {
     c.position = state.committed + c.slot;
     c.iteration = state.iteration;
     c.survives = c.slot < state.kept;
+    c.redrawn = c.slot < state.redrawn;
     if (!c.survives && c.slot >= 0) c.forced = a.grammar.forced_at(c.position);
     c.refreshes = c.survives || (c.slot == state.kept && state.has_law != 0 && c.forced < 0);
     return c;
@@ -211,7 +246,7 @@ struct WindowKernel {
   /// See MaximalCoupling::refresh and FreshRedraw::refresh.
   SJD_DEVICE static void refresh(const Arguments& a, const WindowCase& c, Shared& s) {
     const LawView p = law_at(a, c, c.iteration);
-    if (a.refresh == Refresh::drawn || s.slot.token < 0) {
+    if (a.refresh == Refresh::drawn || c.redrawn || s.slot.token < 0) {
       s.slot.token = p.head.drawn;
       return;
     }

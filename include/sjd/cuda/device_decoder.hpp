@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "sjd/core/error.hpp"
+#include "sjd/cuda/device_batch.hpp"
+#include "sjd/cuda/device_pass.hpp"
+#include "sjd/cuda/device_rules.hpp"
+#include "sjd/cuda/progress.hpp"
+#include "sjd/cuda/step.hpp"
+
+namespace sjd::cuda {
+
+/// What a DeviceDecoder makes room for.
+struct DecoderRoom {
+  std::int64_t sequences = 1;    ///< that decode at the same time
+  std::int64_t most_tokens = 0;  ///< of a finished picture
+  std::int64_t branches = 1;     ///< of guidance, the most that a request has
+  /// Tokens of a law: min(top_k, vocab) if every request has a top-k, else 0 for the vocabulary.
+  std::int64_t capacity = 0;
+  std::int64_t hidden_dim = 0;  ///< of the rows that the corrector reads; 0: it reads none
+};
+
+/// SpeculativeJacobiDenoiser on a device: passes and steps follow one another without the host,
+/// which looks at a few words from time to time. Same tokens and counters for the same logits.
+///
+/// Decoder states enter at a place (the model's sequence of that number) and leave it again,
+/// between two runs; the others do not notice. A run covers the places up to the highest one in
+/// use, so a batch that drains becomes cheaper.
+///
+/// memory  borrows model and device; all device memory is allocated by the constructor
+/// errors  invalid_argument for sizes that do not fit; whatever the device throws
+/// threads one decoder, its model and its device belong to one thread at a time
+template <class Model, DecodeDevice Device, class Logit = float, class Corrector = NoChange>
+requires DeviceModel<Model, typename Device::Launcher, Logit>
+class DeviceDecoder {
+ public:
+  DeviceDecoder(Model& model, Device& device, const DeviceRules<Device>& rules,
+                const DecoderRoom& room, const DeviceLimits& limits, Corrector corrector = {})
+      : model_{&model},
+        device_{&device},
+        rules_{&rules},
+        room_{room},
+        limits_{limits},
+        corrector_{corrector},
+        batch_{device, shape_of(rules.rules(), room)},
+        logits_{device, pass_rows() * rules.rules().vocab},
+        hidden_{device, pass_rows() * room.hidden_dim},
+        embeddings_{device, tasks() * shape().dim},
+        weights_{device, rules.rules().posterior ? tasks() * rules.rules().vocab : 0},
+        input_{device, std::vector<InputRow>(static_cast<std::size_t>(pass_rows()), no_row())},
+        tasks_{device, std::vector<RowTask>(static_cast<std::size_t>(tasks()))},
+        verdicts_{device, redraws ? room.sequences : 0},
+        keys_{device, needs_keys() ? tasks() * rules.rules().vocab : 0},
+        parts_{device, plan(room.sequences).split ? tasks() * plan(room.sequences).slices : 0},
+        progress_{device, 1},
+        places_(static_cast<std::size_t>(room.sequences)) {
+    expects(model.vocab_size() == rules.rules().vocab, ErrorCode::invalid_argument,
+            "DeviceDecoder: the rules are of another vocabulary");
+    expects(redraws || rules.rules().depth == 0, ErrorCode::invalid_argument,
+            "DeviceDecoder: the rules have a corrector; give it as cuda::DeviceCorrector");
+  }
+  DeviceDecoder(const DeviceDecoder&) = delete;
+  DeviceDecoder& operator=(const DeviceDecoder&) = delete;
+
+  [[nodiscard]] std::int64_t sequences() const { return room_.sequences; }
+
+  /// Lets a sequence join at a free place; its prompt has run in the model's sequence `place`.
+  ///
+  /// errors  contract if the place is taken, or the state larger than the room
+  void admit(std::int64_t place, DecoderState state) {
+    Place& at = places_.at(static_cast<std::size_t>(place));
+    expects(!at.taken, ErrorCode::contract, "DeviceDecoder: the place is taken");
+    expects(!state.finished(), ErrorCode::contract, "DeviceDecoder: the picture is finished");
+    batch_.put(place, state, rules_->rules().window_rows);
+    at = {true, std::move(state)};
+    join(device_->launcher(), window(room_.sequences), place);
+  }
+
+  /// Runs up to `most_steps` passes, fewer if less than `least_live` sequences are left. Returns
+  /// how many are.
+  std::int64_t advance(std::int32_t most_steps, std::int64_t least_live = 1) {
+    const std::int64_t used = used_places();
+    if (used == 0) return 0;
+    Progress progress;
+    progress.most_steps = most_steps;
+    progress.least_live = static_cast<std::int32_t>(least_live);
+    progress_.write(0, {&progress, 1});
+    device_->repeat(used, progress_.data(), most_steps,
+                    [this, used](auto& launcher) { enqueue(launcher, used); });
+    progress_.read(0, {&progress, 1});
+    return progress.live;
+  }
+
+  /// Places whose sequence is finished, or stands still.
+  [[nodiscard]] std::vector<std::int64_t> ended() {
+    std::vector<SequenceState> states(places_.size());
+    batch_.read_states(states);
+    std::vector<std::int64_t> ended;
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      const SequenceState& s = states[i];
+      if (!places_[i].taken) continue;
+      if (s.status != SequenceStatus::running || s.committed >= s.total) {
+        ended.push_back(static_cast<std::int64_t>(i));
+      }
+    }
+    return ended;
+  }
+
+  /// Takes a sequence out, finished or not, and frees its place.
+  ///
+  /// errors  contract if the place is free; those of check_sequence if the sequence stands still:
+  ///         invalid_logits, empty_support or contract
+  [[nodiscard]] DecoderState release(std::int64_t place) {
+    Place& at = places_.at(static_cast<std::size_t>(place));
+    expects(at.taken, ErrorCode::contract, "DeviceDecoder: the place is free");
+    at.taken = false;
+    const auto vacate = [&] {
+      batch_.clear(place);
+      join(device_->launcher(), window(room_.sequences), place);
+    };
+    try {
+      batch_.get(place, at.state);
+    } catch (const Error&) {
+      vacate();
+      throw;
+    }
+    vacate();
+    return std::move(at.state);
+  }
+
+  /// Decodes `count` pictures, as many at a time as there are places; `start(place, number)` runs
+  /// the prompt of a picture in the model's sequence `place` and returns its first state. The host
+  /// looks at the progress every `poll_every` passes, and when one may join.
+  ///
+  /// errors  as release(); all places are then free
+  template <class Start>
+  [[nodiscard]] std::vector<DecoderState> decode(std::int64_t count, const Start& start,
+                                                 std::int32_t poll_every = 8) {
+    std::vector<DecoderState> done(static_cast<std::size_t>(count));
+    std::vector<std::int64_t> owner(places_.size());
+    try {
+      for (std::int64_t next = 0;;) {
+        next = fill(next, count, start, owner, done);
+        const std::int64_t busy = taken();
+        if (busy == 0) return done;
+        if (advance(poll_every, next < count ? busy : 1) == busy) continue;
+        for (const std::int64_t place : ended()) {
+          done[static_cast<std::size_t>(owner[static_cast<std::size_t>(place)])] = release(place);
+        }
+      }
+    } catch (...) {
+      for (std::size_t i = 0; i < places_.size(); ++i) {
+        if (!std::exchange(places_[i].taken, false)) continue;
+        batch_.clear(static_cast<std::int64_t>(i));
+        join(device_->launcher(), window(room_.sequences), static_cast<std::int64_t>(i));
+      }
+      throw;
+    }
+  }
+
+ private:
+  static constexpr bool redraws = !std::is_same_v<Corrector, NoChange>;
+
+  struct Place {
+    bool taken = false;
+    DecoderState state;  // as it entered
+  };
+
+  static BatchShape shape_of(const DecodeRules& rules, const DecoderRoom& room) {
+    return {room.sequences,
+            rules.window_rows,
+            room.most_tokens,
+            rules.noisy ? rules.dim : 0,
+            room.capacity == 0 ? rules.vocab : room.capacity,
+            room.branches};
+  }
+  static InputRow no_row() {
+    InputRow row;
+    row.sequence = -1;
+    return row;
+  }
+  [[nodiscard]] const BatchShape& shape() const { return batch_.shape(); }
+  [[nodiscard]] std::int64_t tasks() const { return room_.sequences * shape().ring; }
+  [[nodiscard]] std::int64_t pass_rows() const { return tasks() * room_.branches; }
+  [[nodiscard]] RowsPlan plan(std::int64_t sequences) const {
+    return plan_rows(rules_->rules().vocab, sequences * shape().ring, limits_);
+  }
+  [[nodiscard]] RowsPlan redraw_plan(std::int64_t sequences) const {
+    return plan_redraw(rules_->rules().vocab, sequences, limits_);
+  }
+  [[nodiscard]] bool needs_keys() const {
+    return plan(room_.sequences).split || (redraws && redraw_plan(room_.sequences).split);
+  }
+
+  [[nodiscard]] std::int64_t taken() const {
+    return std::count_if(places_.begin(), places_.end(), [](const Place& p) { return p.taken; });
+  }
+  /// One more than the highest place in use.
+  [[nodiscard]] std::int64_t used_places() const {
+    std::int64_t used = 0;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      if (places_[i].taken) used = static_cast<std::int64_t>(i) + 1;
+    }
+    return used;
+  }
+
+  /// Starts pictures from `next` on while places are free; returns the first that has to wait.
+  template <class Start>
+  std::int64_t fill(std::int64_t next, std::int64_t count, const Start& start,
+                    std::vector<std::int64_t>& owner, std::vector<DecoderState>& done) {
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      while (next < count && !places_[i].taken) {
+        const auto place = static_cast<std::int64_t>(i);
+        DecoderState state = start(place, next);
+        owner[i] = next++;
+        if (state.finished()) {
+          done[static_cast<std::size_t>(owner[i])] = std::move(state);
+        } else {
+          admit(place, std::move(state));
+        }
+      }
+    }
+    return next;
+  }
+
+  [[nodiscard]] WindowArguments window(std::int64_t sequences) const {
+    WindowArguments w;
+    w.batch = batch_.view(sequences);
+    rules_->write(weights_.data(), w);
+    w.rows = shape().ring;
+    w.branches = room_.branches;
+    w.embeddings = embeddings_.data();
+    w.input = input_.data();
+    w.tasks = tasks_.data();
+    return w;
+  }
+
+  [[nodiscard]] MatrixView<Logit, DeviceMemory> logits(std::int64_t sequences) const {
+    return {logits_.data(), sequences * room_.branches * shape().ring, rules_->rules().vocab};
+  }
+
+  [[nodiscard]] StepArguments<Logit, Corrector> step(std::int64_t sequences) const {
+    StepArguments<Logit, Corrector> step;
+    step.window = window(sequences);
+    step.plan = plan(sequences);
+    step.sequences = {step.window.batch, rules_->rules().judge, verdicts_.data(),
+                      rules_->rules().depth};
+    step.rows.logits = logits(sequences);
+    step.rows.tasks = tasks_.data();
+    step.rows.task_count = sequences * shape().ring;
+    step.rows.settings = step.window.batch.settings;
+    step.rows.grammar = step.window.grammar;
+    step.rows.laws = step.window.batch.laws;
+    step.rows.draw = rules_->rules().draw;
+    step.rows.workspace = {keys_.data(), parts_.data()};
+    step.corrector = corrector_;
+    if constexpr (redraws) step.redraw_plan = redraw_plan(sequences);
+    if constexpr (requires { step.corrector.hidden; }) {
+      step.corrector.hidden = hidden_.data();
+      step.corrector.branches = room_.branches;
+      step.corrector.rows = shape().ring;
+    }
+    return step;
+  }
+
+  /// One pass and one step; nothing here waits or allocates.
+  template <class Launcher>
+  void enqueue(Launcher& launcher, std::int64_t sequences) const {
+    model_->enqueue(launcher,
+                    DevicePass<Logit>{sequences, room_.branches, shape().ring, input_.data(),
+                                      embeddings_.data(), logits(sequences), hidden_.data()});
+    decode_step(launcher, step(sequences));
+    count_progress(launcher, {batch_.view(sequences).states, sequences, progress_.data()});
+  }
+
+  Model* model_;
+  Device* device_;
+  const DeviceRules<Device>* rules_;
+  DecoderRoom room_;
+  DeviceLimits limits_;
+  Corrector corrector_;
+  DeviceBatch<Device> batch_;
+  DeviceArray<Logit, Device> logits_;        // [sequences, branches, rows, vocab]
+  DeviceArray<float, Device> hidden_;        // [sequences, branches, rows, hidden_dim]
+  DeviceArray<float, Device> embeddings_;    // [sequences x rows, dim]
+  DeviceArray<float, Device> weights_;       // [sequences x rows, vocab], of the posterior
+  DeviceArray<InputRow, Device> input_;      // [sequences, branches, rows]
+  DeviceArray<RowTask, Device> tasks_;       // [sequences, rows]
+  DeviceArray<Verdict, Device> verdicts_;    // [sequences], with a corrector
+  DeviceArray<std::uint32_t, Device> keys_;  // [sequences x rows, vocab], where plans need them
+  DeviceArray<RowPart, Device> parts_;
+  DeviceArray<Progress, Device> progress_;  // [1]
+  std::vector<Place> places_;
+};
+
+}  // namespace sjd::cuda
