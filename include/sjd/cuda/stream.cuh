@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "sjd/cuda/launch.hpp"
 #include "sjd/cuda/rows.hpp"
@@ -53,12 +54,12 @@ class DeviceBlock {
 
   template <class Phase>
   SJD_DEVICE void phase(const Phase& phase) {
-    phase(thread_);
+    work(phase);
     __syncthreads();
   }
   template <class Phase>
   SJD_DEVICE void cluster_phase(const Phase& phase) {
-    phase(thread_);
+    work(phase);
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     if (thread_.ranks > 1) {
       __cluster_barrier_arrive();
@@ -70,7 +71,17 @@ class DeviceBlock {
   }
 
  private:
+  template <class Phase>
+  SJD_DEVICE void work(const Phase& phase) {
+    if constexpr (std::is_invocable_v<Phase, const Thread<Shared>&, OwnOf<Kernel>&>) {
+      phase(thread_, own_);
+    } else {
+      phase(thread_);
+    }
+  }
+
   Thread<Shared> thread_;
+  OwnOf<Kernel> own_;
 };
 
 template <class Kernel>
@@ -89,6 +100,8 @@ __global__ void __launch_bounds__(most_threads)
 class Stream {
  public:
   explicit Stream(cudaStream_t stream = nullptr) : stream_{stream} {}
+
+  [[nodiscard]] cudaStream_t raw() const noexcept { return stream_; }
 
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {
