@@ -88,7 +88,7 @@ template <class Kernel>
 __global__ void __launch_bounds__(most_threads)
     phase_kernel(const __grid_constant__ typename Kernel::Arguments arguments) {
   __shared__ alignas(16) unsigned char fixed[sizeof(typename Kernel::Shared)];
-  extern __shared__ std::uint32_t sjd_words[];
+  extern __shared__ __align__(16) std::uint32_t sjd_words[];
   DeviceBlock<Kernel> block{reinterpret_cast<typename Kernel::Shared*>(fixed), sjd_words};
   Kernel::run(block, arguments);
 }
