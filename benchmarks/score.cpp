@@ -5,8 +5,9 @@
 #include <cmath>
 #include <numbers>
 #include <sjd/cpu/rows.hpp>
-#include <sjd/hosts/llama.hpp>
 #include <sjd/policies/grammar.hpp>
+
+#include "engine.hpp"
 
 namespace sjd::bench {
 namespace {

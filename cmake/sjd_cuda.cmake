@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # CUDA without CMake's own language: CMake 3.25 knows no C++20 for nvcc and would silently compile
-# C++17. nvcc is called directly, by tests only; users compile the headers their own way.
+# C++17. nvcc is called directly, by tests and paint only; users compile the headers their own way.
 set(SJD_CUDA AUTO CACHE STRING "Build what needs nvcc: AUTO (where it is found), ON, OFF")
 set_property(CACHE SJD_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(SJD_CUDA_ARCHITECTURE 90 CACHE STRING "Compute capability of programs for a device, times ten")
 set(SJD_NVCC_FLAGS -std=c++20 --expt-relaxed-constexpr)
 
 set(SJD_NVCC "")

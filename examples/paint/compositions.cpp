@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <sjd/hosts/llama.hpp>
+#include <sjd/hosts/corrector_head.hpp>
 #include <sjd/methods.hpp>
 #include <sjd/plain_ar.hpp>
 #include <type_traits>
 #include <utility>
+
+#include "engine.hpp"
 
 namespace sjd::paint {
 namespace {

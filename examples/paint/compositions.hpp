@@ -13,14 +13,10 @@
 #include <string_view>
 #include <vector>
 
-namespace sjd::hosts {
-class LlamaHost;
-}
-
 namespace sjd::paint {
 
-/// Only the files that decode or load need the whole type, which takes long to compile.
-using Engine = hosts::LlamaHost;
+/// See engine.hpp; only the files that decode or load need the whole type.
+class Engine;
 using WordIds = std::vector<std::int32_t>;
 using Request = GenerationRequest<WordIds>;
 using OnIteration = std::function<bool(const IterationEvent&)>;

@@ -91,6 +91,7 @@ std::vector<Flag> flags_of(Options& o, std::int64_t& levels, std::int64_t& threa
       path_flag("--costs", o.costs),
       path_flag("--model", o.studio.model),
       choice_flag("--weights", o.studio.weights, {"base", "sjd2"}),
+      choice_flag("--device", o.studio.device, {"cpu", "cuda"}),
   };
 }
 
@@ -186,6 +187,7 @@ Options with_window_plan(Options options, const Composition& composition, const 
   if (options.fixed_window || !composition.uses_window) return options;
   std::filesystem::path file = options.costs;
   if (file.empty()) {
+    if (options.studio.device != "cpu") return options;  // costs.json is of a CPU
     file = studio.directory() / "costs.json";
     if (!std::filesystem::exists(file)) return options;
   }
@@ -251,6 +253,9 @@ what you see
 
 machine
   --threads N         1 .. 256 (default: every core); never changes a token
+  --device NAME       cpu or cuda, where the model runs (default cpu); cuda rounds otherwise, so
+                      its pictures are others of the same law, and gumbel equals AR nearly always
+                      only; the window is not planned without --costs
   --model DIR         the model directory (default: SJD_MODEL, else the one shipped)
   --weights NAME      sjd2 or base; base was trained without noise (default sjd2)
 

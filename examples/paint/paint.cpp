@@ -140,8 +140,9 @@ int list_words(const Studio& studio) {
 void note_window(const Options& options, const Composition& composition) {
   if (!options.verbose || options.fixed_window || options.plan.by_cost) return;
   if (!composition.uses_window) return;
-  fmt::print(stderr, "paint: no costs.json in the model directory, the window is {}\n",
-             options.plan.window);
+  const char* why = options.studio.device == "cpu" ? "no costs.json in the model directory"
+                                                   : "no --costs of this device";
+  fmt::print(stderr, "paint: {}, the window is {}\n", why, options.plan.window);
 }
 
 /// From a loaded model to a PNG and its report.

@@ -8,12 +8,16 @@
 #include <cmath>
 #include <cstdlib>
 #include <sjd/core/error.hpp>
+#include <sjd/hosts/corrector_head.hpp>
 #include <sjd/hosts/json.hpp>
 #include <sjd/hosts/llama.hpp>
 #include <sjd/hosts/picture_decoder.hpp>
 #include <sjd/hosts/safetensors.hpp>
 #include <sjd/hosts/word_tokenizer.hpp>
 #include <utility>
+
+#include "engine.hpp"
+#include "engine_cuda.hpp"
 
 namespace sjd::paint {
 namespace {
@@ -27,15 +31,46 @@ std::filesystem::path checked_directory(const std::filesystem::path& asked) {
   return directory;
 }
 
-Engine load_engine(const std::filesystem::path& directory, const StudioOptions& options,
-                   int threads) {
+class CpuEngine final : public Engine {
+ public:
+  CpuEngine(const std::filesystem::path& directory, const std::string& weights_file,
+            const hosts::LlamaOptions& options)
+      : host_{hosts::LlamaHost::load(directory, weights_file, options)} {}
+
+  const hosts::LlamaConfig& config() const override { return host_.config(); }
+  std::int64_t max_sequences() const override { return host_.max_sequences(); }
+  bool accepts_noise() const override { return host_.accepts_noise(); }
+  MatrixView<const float> embedding_table() const override { return host_.embedding_table(); }
+  NoiseContract noise_contract() const override { return host_.noise_contract(); }
+  bool row_invariant() const override { return true; }
+  void prefill(std::int32_t sequence, const Prompt& prompt, MatrixView<float> logits) override {
+    host_.prefill(sequence, prompt, logits);
+  }
+  void forward(const ForwardPass<>& pass) override { host_.forward(pass); }
+
+ private:
+  hosts::LlamaHost host_;
+};
+
+std::unique_ptr<Engine> load_engine(const std::filesystem::path& directory,
+                                    const StudioOptions& options, int threads) {
+  const std::string file = options.weights + ".safetensors";
+  std::unique_ptr<Engine> engine;
+  if (options.device == "cuda") {
+    engine = load_cuda_engine(directory, file, options.sequences);
+  } else {
+    engine = std::make_unique<CpuEngine>(
+        directory, file,
+        hosts::LlamaOptions{.max_sequences = options.sequences, .threads = threads});
+  }
   // A head belongs to the weights that it was trained on.
-  const bool has_head =
-      options.weights == "sjd2" && std::filesystem::exists(directory / "corrector.safetensors");
-  return Engine::load(directory, options.weights + ".safetensors",
-                      {.max_sequences = options.sequences,
-                       .threads = threads,
-                       .corrector = has_head ? "corrector.safetensors" : ""});
+  const std::filesystem::path head = directory / "corrector.safetensors";
+  if (options.weights == "sjd2" && std::filesystem::exists(head)) {
+    engine->set_corrector(std::make_shared<hosts::CorrectorHead>(
+        hosts::CorrectorHead::load(head, engine->vocab_size(), engine->hidden_dim(),
+                                   hosts::Storage::bf16, hosts::best_instruction_set())));
+  }
+  return engine;
 }
 
 }  // namespace
@@ -54,7 +89,7 @@ int usable_cores() {
 }
 
 struct Studio::Parts {
-  Engine engine;
+  std::unique_ptr<Engine> engine;
   hosts::WordTokenizer tokenizer;
   hosts::PictureDecoder decoder;
 };
@@ -65,7 +100,7 @@ Studio::Studio(const StudioOptions& options)
       parts_{new Parts{load_engine(directory_, options, threads_),
                        hosts::WordTokenizer::read(directory_ / "tokenizer.json"),
                        hosts::PictureDecoder::read(directory_ / "decoder.safetensors")}} {
-  const hosts::LlamaConfig& config = parts_->engine.config();
+  const hosts::LlamaConfig& config = parts_->engine->config();
   rows_ = config.image_rows;
   columns_ = config.image_columns;
   max_words_ = config.max_prompt_tokens;
@@ -83,15 +118,19 @@ Studio::Studio(const StudioOptions& options)
 Studio::~Studio() = default;
 
 Engine& Studio::engine() {
-  return parts_->engine;
+  return *parts_->engine;
 }
 
 bool Studio::has_corrector() const {
-  return parts_->engine.has_corrector();
+  return parts_->engine->has_corrector();
+}
+
+bool Studio::row_invariant() const {
+  return parts_->engine->row_invariant();
 }
 
 bool Studio::accepts_noise() const {
-  return parts_->engine.accepts_noise();
+  return parts_->engine->accepts_noise();
 }
 
 ReadPrompt Studio::read(std::string_view prompt) const {
@@ -113,7 +152,7 @@ std::vector<std::string> Studio::words() const {
 
 std::vector<std::int32_t> Studio::level_counts() const {
   std::vector<std::int32_t> counts{1};
-  const std::int32_t grid = parts_->engine.config().noise.grid;
+  const std::int32_t grid = parts_->engine->config().noise.grid;
   for (std::int32_t k = 2; k <= grid + 1; ++k) {
     if (grid % (k - 1) == 0) counts.push_back(k);
   }

@@ -20,6 +20,7 @@ struct StudioOptions {
   std::string weights = "sjd2";
   std::int64_t sequences = 1;  ///< pictures that one pass may carry
   int threads = 0;             ///< 0: every core that this process may use
+  std::string device = "cpu";  ///< "cpu" or "cuda"
 };
 
 /// SJD_MODEL, else the model that lies in the source tree.
@@ -37,7 +38,7 @@ struct ReadPrompt {
 
 /// A model directory, loaded: words in, tokens and pixels out.
 ///
-/// errors  io and bad_file from the readers of the host
+/// errors  io and bad_file from the readers of the host; UsageError for a device that is not there
 class Studio {
  public:
   explicit Studio(const StudioOptions& options);
@@ -52,6 +53,9 @@ class Studio {
   [[nodiscard]] std::int64_t columns() const { return columns_; }
   [[nodiscard]] std::int64_t tokens() const { return rows_ * columns_; }
   [[nodiscard]] std::int64_t max_words() const { return max_words_; }
+
+  /// Whether decodes that equal AR bit for bit do so on this device.
+  [[nodiscard]] bool row_invariant() const;
 
   /// Whether the weights were trained on noise.
   [[nodiscard]] bool has_corrector() const;

@@ -20,6 +20,7 @@ SJD_MODEL=/nowhere expect 0 paint --help
 for word in --output --prompts --count --seed --decoder --coupling --window --costs --levels \
   --guidance \
   --temperature --top-k --top-p --compare --threads --model --json --preview --trace --verbose \
+  --device \
   "exit codes" "paint red apple"; do
   says out.txt "$word"
 done
@@ -61,6 +62,18 @@ bad "takes no value" --json=yes red
 bad "say what to paint"
 bad "--decoder other than ar" --compare --decoder ar red
 bad "the name is empty" -o "" red
+bad "one of cpu, cuda" --device tpu red
+
+# A device that is not there, or a build without CUDA: one line that says which.
+if [ -e /dev/nvidiactl ] || [ -e /dev/dxg ]; then
+  echo "paint_test.sh: --device cuda is not refused here, there may be a device"
+else
+  expect 64 paint --device cuda -o cuda.png red
+  one_line err.txt
+  grep -qE -- "--device cuda: (no CUDA device|this paint was built without CUDA|the CUDA part)" \
+    err.txt || fail "--device cuda does not say what is missing"
+  [ ! -e cuda.png ] || fail "--device cuda left a picture"
+fi
 
 # What the system refuses is 74, what a file gets wrong is 65.
 expect 74 paint -o /nowhere/red.png red

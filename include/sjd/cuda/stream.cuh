@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "sjd/cuda/launch.hpp"
 #include "sjd/cuda/rows.hpp"
@@ -53,12 +54,12 @@ class DeviceBlock {
 
   template <class Phase>
   SJD_DEVICE void phase(const Phase& phase) {
-    phase(thread_);
+    work(phase);
     __syncthreads();
   }
   template <class Phase>
   SJD_DEVICE void cluster_phase(const Phase& phase) {
-    phase(thread_);
+    work(phase);
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     if (thread_.ranks > 1) {
       __cluster_barrier_arrive();
@@ -76,7 +77,17 @@ class DeviceBlock {
   }
 
  private:
+  template <class Phase>
+  SJD_DEVICE void work(const Phase& phase) {
+    if constexpr (std::is_invocable_v<Phase, const Thread<Shared>&, OwnOf<Kernel>&>) {
+      phase(thread_, own_);
+    } else {
+      phase(thread_);
+    }
+  }
+
   Thread<Shared> thread_;
+  OwnOf<Kernel> own_;
 };
 
 /// Blocks of a kernel that one multiprocessor should hold, by which registers are given out; 0
@@ -91,7 +102,7 @@ template <class Kernel>
 __global__ void __launch_bounds__(most_threads, blocks_at_once<Kernel>)
     phase_kernel(const __grid_constant__ typename Kernel::Arguments arguments) {
   __shared__ alignas(16) unsigned char fixed[sizeof(typename Kernel::Shared)];
-  extern __shared__ std::uint32_t sjd_words[];
+  extern __shared__ __align__(16) std::uint32_t sjd_words[];
   DeviceBlock<Kernel> block{reinterpret_cast<typename Kernel::Shared*>(fixed), sjd_words};
   Kernel::run(block, arguments);
 }
@@ -103,6 +114,8 @@ __global__ void __launch_bounds__(most_threads, blocks_at_once<Kernel>)
 class Stream {
  public:
   explicit Stream(cudaStream_t stream = nullptr) : stream_{stream} {}
+
+  [[nodiscard]] cudaStream_t raw() const noexcept { return stream_; }
 
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {

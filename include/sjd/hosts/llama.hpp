@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "sjd/core/error.hpp"
 #include "sjd/core/matrix_view.hpp"
 #include "sjd/hosts/corrector_head.hpp"
+#include "sjd/hosts/llama_book.hpp"
 #include "sjd/hosts/llama_config.hpp"
 #include "sjd/hosts/llama_engine.hpp"
 #include "sjd/hosts/llama_weights.hpp"
@@ -43,7 +43,7 @@ class LlamaHost {
   /// that token alone.
   using Prompt = std::vector<std::int32_t>;
 
-  static constexpr std::int32_t max_branches = 2;
+  static constexpr std::int32_t max_branches = LlamaBook::max_branches;
 
   /// Reads config.json and one weights file ("base.safetensors", "sjd2.safetensors") of a model
   /// directory.
@@ -52,8 +52,6 @@ class LlamaHost {
   ///         machine cannot serve
   [[nodiscard]] static LlamaHost load(const std::filesystem::path& directory,
                                       const std::string& weights_file, LlamaOptions options = {}) {
-    expects(options.max_sequences >= 1 && options.max_sequences <= 65'536,
-            ErrorCode::invalid_argument, "LlamaHost: max_sequences must lie in [1, 65536]");
     expects(supported(options.instruction_set), ErrorCode::invalid_argument,
             "LlamaHost: this machine does not run the instruction set that was asked for");
     auto model = std::make_unique<Model>();
@@ -77,9 +75,7 @@ class LlamaHost {
 
   [[nodiscard]] const LlamaConfig& config() const noexcept { return model_->config; }
   [[nodiscard]] std::int64_t vocab_size() const { return config().image_vocab_size; }
-  [[nodiscard]] std::int64_t max_sequences() const {
-    return static_cast<std::int64_t>(branches_.size()) / max_branches;
-  }
+  [[nodiscard]] std::int64_t max_sequences() const { return book_.max_sequences(); }
   /// Whether the weights know noise levels.
   [[nodiscard]] bool accepts_noise() const { return model_->weights.noisy(); }
 
@@ -130,13 +126,10 @@ class LlamaHost {
   /// edge    an empty prompt is allowed
   /// errors  invalid_argument for a prompt, contract for a view that the host cannot serve
   void prefill(std::int32_t sequence, const Prompt& prompt, MatrixView<float> logits) {
-    check_prefill(sequence, prompt, logits);
-    for (std::int32_t branch = 0; branch < max_branches; ++branch) {
-      branches_[slot(sequence, branch)] = Branch{};
-    }
+    book_.check_prefill(sequence, prompt, logits);
+    book_.forget(sequence);
     run_prompt(sequence, prompt, logits);
-    branches_[slot(sequence, 0)].prompt_rows = static_cast<std::int64_t>(prompt.size()) + 1;
-    if (logits.rows == max_branches) branches_[slot(sequence, 1)].prompt_rows = 1;
+    book_.note_prefill(sequence, static_cast<std::int64_t>(prompt.size()), logits.rows);
   }
 
   /// One pass of the model; see ForwardPass. Every branch of `rows` has an entry in `keep_length`,
@@ -144,10 +137,8 @@ class LlamaHost {
   ///
   /// errors  contract, naming sequence, branch and position
   void forward(const ForwardPass<>& pass) {
-    check_pass(pass);
-    for (const KeepLength& keep : pass.keep_length) {
-      branches_[slot(keep.sequence, keep.branch)].image_rows = keep.length;
-    }
+    book_.check_pass(pass);
+    book_.note_pass(pass);
     const auto count = static_cast<std::int64_t>(pass.rows.size());
     const std::int64_t runs = (count + LlamaEngine::rows_per_run - 1) / LlamaEngine::rows_per_run;
     std::int64_t first = 0;
@@ -163,57 +154,14 @@ class LlamaHost {
     LlamaConfig config;
     LlamaWeights weights;
   };
-  struct Branch {
-    std::int64_t prompt_rows = 0;  ///< words and the begin-of-image token; 0 = not prefilled
-    std::int64_t image_rows = 0;
-    /// While a pass is checked: the position of its next row, -1 = no keep_length.
-    std::int64_t next = -1;
-  };
 
   LlamaHost(std::unique_ptr<Model> model, const LlamaOptions& options)
       : model_{std::move(model)},
+        book_{model_->config, model_->weights.noisy(), options.max_sequences, "LlamaHost"},
         engine_{std::make_unique<LlamaEngine>(model_->config, model_->weights,
                                               options.max_sequences * max_branches, options.threads,
-                                              options.instruction_set)},
-        branches_(static_cast<std::size_t>(options.max_sequences * max_branches)) {
+                                              options.instruction_set)} {
     rows_.reserve(static_cast<std::size_t>(LlamaEngine::rows_per_run));
-  }
-
-  [[nodiscard]] static std::size_t slot(std::int32_t sequence, std::int32_t branch) {
-    return static_cast<std::size_t>(sequence) * max_branches + static_cast<std::size_t>(branch);
-  }
-
-  void check_prefill(std::int32_t sequence, const Prompt& prompt,
-                     const MatrixView<float>& logits) const {
-    if (sequence < 0 || sequence >= max_sequences()) {
-      throw Error{ErrorCode::contract, "LlamaHost::prefill: no such sequence", sequence};
-    }
-    if (logits.rows < 1 || logits.rows > max_branches) {
-      throw Error{ErrorCode::contract, "LlamaHost::prefill: 1 or 2 guidance branches are served",
-                  sequence};
-    }
-    check_view(logits, sequence);
-    if (static_cast<std::int64_t>(prompt.size()) > config().max_prompt_tokens) {
-      throw Error{ErrorCode::invalid_argument,
-                  "LlamaHost::prefill: the prompt has " + std::to_string(prompt.size()) +
-                      " words, the model takes " + std::to_string(config().max_prompt_tokens),
-                  sequence};
-    }
-    for (const std::int32_t id : prompt) {
-      if (id < 0 || id >= config().text_vocab_size || id == WordTokenizer::image_id) {
-        throw Error{ErrorCode::invalid_argument,
-                    "LlamaHost::prefill: " + std::to_string(id) + " is not the id of a word",
-                    sequence};
-      }
-    }
-  }
-
-  void check_view(const MatrixView<float>& logits, std::int64_t sequence) const {
-    if (logits.data == nullptr || logits.columns != vocab_size() ||
-        logits.stride < logits.columns) {
-      throw Error{ErrorCode::contract, "LlamaHost: the logits view is not [rows, vocab_size]",
-                  sequence};
-    }
   }
 
   /// Runs [words, <image>] of branch 0 and, behind it, the <image> of branch 1 if there is one.
@@ -225,7 +173,7 @@ class LlamaHost {
       rows_.clear();
       for (std::int64_t i = first; i < end; ++i) {
         const std::int32_t branch = i > words ? 1 : 0;
-        rows_.push_back({static_cast<std::int64_t>(slot(sequence, branch)), branch == 1 ? 0 : i});
+        rows_.push_back({LlamaBook::slot(sequence, branch), branch == 1 ? 0 : i});
         float* out = engine_->hidden(i - first);
         if (i < words) {
           copy_row(model_->weights.text_embedding, prompt[static_cast<std::size_t>(i)], out);
@@ -245,10 +193,8 @@ class LlamaHost {
     rows_.clear();
     for (std::int64_t i = first; i < end; ++i) {
       const InputRow& row = pass.rows[static_cast<std::size_t>(i)];
-      Branch& branch = branches_[slot(row.sequence, row.branch)];
-      rows_.push_back({static_cast<std::int64_t>(slot(row.sequence, row.branch)),
-                       branch.prompt_rows + row.position});
-      branch.image_rows = row.position + 1;
+      rows_.push_back({LlamaBook::slot(row.sequence, row.branch),
+                       book_.prompt_rows(row.sequence, row.branch) + row.position});
       float* out = engine_->hidden(i - first);
       if (row.level == 0) {
         copy_row(model_->weights.image_embedding, row.token, out);
@@ -274,96 +220,10 @@ class LlamaHost {
     for (std::int64_t i = 0; i < config().hidden_size; ++i) out[i] += row[i];
   }
 
-  [[noreturn]] static void refuse(std::int32_t sequence, std::int32_t branch, Position position,
-                                  const std::string& reason) {
-    throw Error{ErrorCode::contract,
-                "LlamaHost::forward: sequence " + std::to_string(sequence) + ", branch " +
-                    std::to_string(branch) + ", position " + std::to_string(position) + ": " +
-                    reason,
-                sequence, position};
-  }
-
-  void check_pass(const ForwardPass<>& pass) {
-    for (Branch& branch : branches_) branch.next = -1;
-    for (const KeepLength& keep : pass.keep_length) check_keep(keep);
-    check_view(pass.logits, -1);
-    if (pass.logits.rows < static_cast<std::int64_t>(pass.rows.size())) {
-      throw Error{ErrorCode::contract, "LlamaHost::forward: more rows than logits can hold"};
-    }
-    if (pass.hidden.data != nullptr &&
-        (pass.hidden.rows < static_cast<std::int64_t>(pass.rows.size()) ||
-         pass.hidden.columns != hidden_dim() || pass.hidden.stride < hidden_dim())) {
-      throw Error{ErrorCode::contract,
-                  "LlamaHost::forward: the hidden view is not [rows, hidden_dim]"};
-    }
-    const InputRow* before = nullptr;
-    for (const InputRow& row : pass.rows) {
-      check_place(row, before);
-      check_input(row, pass.embeddings);
-      before = &row;
-    }
-  }
-
-  void check_keep(const KeepLength& keep) {
-    const auto fail = [&](const std::string& reason) {
-      refuse(keep.sequence, keep.branch, keep.length, "keep_length: " + reason);
-    };
-    if (keep.sequence < 0 || keep.sequence >= max_sequences()) fail("no such sequence");
-    if (keep.branch < 0 || keep.branch >= max_branches) fail("no such branch");
-    Branch& branch = branches_[slot(keep.sequence, keep.branch)];
-    if (branch.prompt_rows == 0) fail("the branch was not prefilled");
-    if (keep.length < 0 || keep.length > branch.image_rows) {
-      fail("only " + std::to_string(branch.image_rows) + " rows are there");
-    }
-    if (branch.next >= 0) fail("stands twice");
-    branch.next = keep.length;
-  }
-
-  void check_place(const InputRow& row, const InputRow* before) {
-    const auto fail = [&](const std::string& reason) {
-      refuse(row.sequence, row.branch, row.position, reason);
-    };
-    if (row.sequence < 0 || row.sequence >= max_sequences()) fail("no such sequence");
-    if (row.branch < 0 || row.branch >= max_branches) fail("no such branch");
-    if (before != nullptr &&
-        std::pair{row.sequence, row.branch} < std::pair{before->sequence, before->branch}) {
-      fail("rows are not ordered by sequence and branch");
-    }
-    Branch& branch = branches_[slot(row.sequence, row.branch)];
-    if (branch.next < 0) fail("the branch has no keep_length");
-    if (row.position != branch.next) fail("position " + std::to_string(branch.next) + " is next");
-    if (row.position + 1 >= config().image_tokens()) fail("the picture ends before that");
-    ++branch.next;
-  }
-
-  void check_input(const InputRow& row, const MatrixView<const float>& embeddings) const {
-    const auto fail = [&](const std::string& reason) {
-      refuse(row.sequence, row.branch, row.position, reason);
-    };
-    if (row.level == 0) {
-      if (row.token < 0 || row.token >= vocab_size()) {
-        fail("token " + std::to_string(row.token) + " is outside the vocabulary");
-      }
-      return;
-    }
-    if (!accepts_noise()) fail("a noisy row, but these weights were trained without noise");
-    if (row.level < 0 || row.level > config().noise.grid + 1) {
-      fail("noise level " + std::to_string(row.level) + " is outside the grid");
-    }
-    if (embeddings.data == nullptr || embeddings.columns != config().hidden_size ||
-        embeddings.stride < embeddings.columns) {
-      fail("the embeddings are not [noisy rows, hidden_size]");
-    }
-    if (row.embedding < 0 || row.embedding >= embeddings.rows) fail("no such embedding");
-    for (const float value : embeddings.row(row.embedding)) {
-      if (!std::isfinite(value)) fail("the embedding holds a value that is not finite");
-    }
-  }
-
   std::unique_ptr<Model> model_;
+  LlamaBook book_;
   std::unique_ptr<LlamaEngine> engine_;
-  std::vector<Branch> branches_;  // [max_sequences * max_branches]
-  std::vector<LlamaRow> rows_;    // rows of one run
+  std::vector<LlamaRow> rows_;  // rows of one run
   std::optional<CorrectorHead> corrector_;
 };
 

@@ -6,13 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "sjd/hosts/detail/llama_tensors.hpp"
 #include "sjd/hosts/linear.hpp"
 #include "sjd/hosts/llama_config.hpp"
-#include "sjd/hosts/safetensors.hpp"
 
 namespace sjd::hosts {
 
@@ -47,11 +46,11 @@ struct LlamaWeights {
 
 namespace detail {
 
-/// Reads the tensors of one model file and remembers which ones were asked for.
+/// Reads and packs the tensors of one model file.
 class LlamaReader {
  public:
   LlamaReader(const std::filesystem::path& path, const LlamaConfig& config, Storage storage)
-      : file_{path}, config_{config}, storage_{storage} {}
+      : tensors_{path}, config_{config}, storage_{storage} {}
 
   [[nodiscard]] LlamaWeights read() {
     const std::int64_t hidden = config_.hidden_size;
@@ -61,22 +60,22 @@ class LlamaReader {
     weights.text_embedding = floats("text_embedding.weight", {config_.text_vocab_size, hidden});
     weights.image_embedding = floats("image_embedding.weight", {vocab, hidden});
     weights.image_position = floats("image_position.weight", {config_.image_tokens(), hidden});
-    if (file_.contains("level_embedding.weight")) read_noise(weights);
+    if (tensors_.contains("level_embedding.weight")) {
+      weights.level_embedding = floats("level_embedding.weight", {config_.noise.grid + 1, hidden});
+      tensors_.read_noise(config_, weights);
+    }
     for (std::int64_t i = 0; i < config_.layers; ++i) weights.layers.push_back(read_layer(i));
     weights.norm = floats("norm.weight", {hidden});
     weights.image_head =
         pack("image_head.weight", floats("image_head.weight", {vocab, hidden}), hidden);
-    for (const auto& [name, info] : file_.tensors()) {
-      if (!seen_.contains(name)) file_.refuse(name, "is not a tensor of this model");
-    }
+    tensors_.check_all_seen();
     return weights;
   }
 
  private:
   [[nodiscard]] std::vector<float> floats(const std::string& name,
                                           std::initializer_list<std::int64_t> shape) {
-    seen_.insert(name);
-    return file_.read_floats(name, std::vector<std::int64_t>{shape});
+    return tensors_.floats(name, shape);
   }
 
   [[nodiscard]] PackedLinear pack(const std::string& name, const std::vector<float>& weight,
@@ -85,21 +84,7 @@ class LlamaReader {
       return PackedLinear{weight, static_cast<std::int64_t>(weight.size()) / inputs, inputs,
                           storage_};
     } catch (const Error& error) {
-      file_.refuse(name, error.what());
-    }
-  }
-
-  void read_noise(LlamaWeights& weights) {
-    const std::int64_t hidden = config_.hidden_size;
-    weights.level_embedding = floats("level_embedding.weight", {config_.noise.grid + 1, hidden});
-    weights.noise_mean = floats("noise.mean", {hidden});
-    weights.noise_scale = floats("noise.scale", {hidden});
-    weights.log_prior = floats("noise.log_prior", {config_.image_vocab_size});
-    for (const float scale : weights.noise_scale) {
-      if (!(scale > 0.0F)) file_.refuse("noise.scale", "holds a value that is not positive");
-    }
-    for (const float value : weights.log_prior) {
-      if (value > 0.0F) file_.refuse("noise.log_prior", "holds a positive value");
+      tensors_.refuse(name, error.what());
     }
   }
 
@@ -147,10 +132,9 @@ class LlamaReader {
     return pack(prefix + "mlp.{gate,up}.weight", both, hidden);
   }
 
-  SafetensorsFile file_;
+  LlamaTensors tensors_;
   const LlamaConfig& config_;
   Storage storage_;
-  std::set<std::string> seen_;
 };
 
 }  // namespace detail

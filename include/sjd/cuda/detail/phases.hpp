@@ -24,6 +24,9 @@
 /// the launch writes, and at nothing else: then every thread takes the same way. What threads found
 /// out it may ask for behind a barrier of the cluster: block.ask(f) is f(shared), the same for all
 /// blocks.
+///
+/// A kernel that also names a trivial type Own has one for each thread, in registers on a device:
+/// f(thread, own) finds there what the same thread left in an earlier phase.
 namespace sjd::cuda {
 
 /// Launch shape of one kernel.
@@ -93,6 +96,27 @@ class PartBlock<Block, Member> {
   Block& block_;
 };
 
+namespace detail {
+
+struct NoOwn {};
+template <class Kernel>
+struct OwnOf {
+  using type = NoOwn;
+};
+template <class Kernel>
+requires requires {
+  typename Kernel::Own;
+}
+struct OwnOf<Kernel> {
+  using type = typename Kernel::Own;
+};
+
+}  // namespace detail
+
+/// Kernel::Own, or an empty type.
+template <class Kernel>
+using OwnOf = typename detail::OwnOf<Kernel>::type;
+
 #if defined(__CUDACC__)
 inline __device__ void atomic_add(std::uint32_t& to, std::uint32_t x) {
   atomicAdd(&to, x);
@@ -134,7 +158,7 @@ void atomic_max(T& to, T x) {
 /// How the host executor orders what a device leaves open.
 struct HostOrder {
   std::uint64_t seed = 1;
-  unsigned char poison = 0xA5;  ///< every byte of shared memory before the first phase
+  unsigned char poison = 0xA5;  ///< every byte of shared and own memory before the first phase
 };
 
 /// Runs clusters on the CPU, one after another in a shuffled order. All phases up to a cluster
@@ -144,7 +168,8 @@ template <class Kernel>
 class HostCluster {
  public:
   using Shared = typename Kernel::Shared;
-  static_assert(std::is_trivially_copyable_v<Shared>);
+  using Own = OwnOf<Kernel>;
+  static_assert(std::is_trivially_copyable_v<Shared> && std::is_trivially_copyable_v<Own>);
 
   HostCluster(const Geometry& geometry, HostOrder order)
       : geometry_{geometry}, order_{order}, random_{order.seed} {}
@@ -163,7 +188,12 @@ class HostCluster {
   /// What a block does between two of its barriers.
   template <class Phase>
   void phase(Phase phase) {
-    waiting_.emplace_back(std::move(phase));
+    if constexpr (std::is_invocable_v<Phase, const Thread<Shared>&, Own&>) {
+      waiting_.emplace_back(std::move(phase));
+    } else {
+      waiting_.emplace_back(
+          [only = std::move(phase)](const Thread<Shared>& thread, Own&) { only(thread); });
+    }
   }
   /// The same between two barriers of the cluster.
   template <class Phase>
@@ -188,6 +218,8 @@ class HostCluster {
     shared_.clear();
     words_.clear();
     peers_.clear();
+    own_.resize(static_cast<std::size_t>(geometry_.blocks * geometry_.threads));
+    std::memset(static_cast<void*>(own_.data()), order_.poison, own_.size() * sizeof(Own));
     for (int rank = 0; rank < geometry_.blocks; ++rank) {
       // One allocation each, so that an address sanitizer sees where a block's memory ends.
       shared_.push_back(std::make_unique<Shared>());
@@ -204,7 +236,8 @@ class HostCluster {
       for (const auto& phase : waiting_) {
         for (const int index : shuffled<int>(geometry_.threads)) {
           phase({index, geometry_.threads, rank, geometry_.blocks, shared_[at].get(),
-                 words_[at].get(), peers_.data()});
+                 words_[at].get(), peers_.data()},
+                own_[static_cast<std::size_t>(rank * geometry_.threads + index)]);
         }
       }
     }
@@ -223,10 +256,11 @@ class HostCluster {
   HostOrder order_;
   std::mt19937_64 random_;
   std::int64_t cluster_ = 0;
-  std::vector<std::unique_ptr<Shared>> shared_;                      // [blocks]
-  std::vector<std::unique_ptr<std::uint32_t[]>> words_;              // [blocks][geometry.words]
-  std::vector<unsigned char*> peers_;                                // [blocks]
-  std::vector<std::function<void(const Thread<Shared>&)>> waiting_;  // since the last flush
+  std::vector<std::unique_ptr<Shared>> shared_;                            // [blocks]
+  std::vector<std::unique_ptr<std::uint32_t[]>> words_;                    // [blocks][words]
+  std::vector<unsigned char*> peers_;                                      // [blocks]
+  std::vector<Own> own_;                                                   // [blocks, threads]
+  std::vector<std::function<void(const Thread<Shared>&, Own&)>> waiting_;  // since the last flush
 };
 
 /// Runs a kernel on the CPU; its pointers are host pointers then.
