@@ -185,6 +185,9 @@ double number(const StageOptions& options, const std::string& name) {
 }
 
 TrainerOptions trainer_options(const StageOptions& options) {
+  // Before anything is read or computed: a missing device shows at once, and its library comes
+  // first.
+  static_cast<void>(device_from_name(options.text("device")));
   TrainerOptions trainer;
   trainer.minutes = number(options, "minutes");
   trainer.steps = options.count("steps");
