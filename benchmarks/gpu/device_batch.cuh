@@ -39,6 +39,7 @@ struct BatchSizes {
   std::int64_t vocab = 8192;
   std::int64_t top_k = 2000;
   std::int64_t dim = 0;  ///< 0: no noise
+  float spread = 2.5F;   ///< standard deviation of the logits
 };
 
 /// A batch in the middle of long pictures, with random logits of two guidance branches in bf16.
@@ -70,15 +71,20 @@ class DeviceBatch {
         lost_{image_.lost},
         counts_{5 * static_cast<std::size_t>(sizes.sequences * sizes.rows)},
         coefficients_{lines_.coefficients},
-        levels_{lines_.checkpoint_level} {
+        levels_{lines_.checkpoint_level},
+        keys_{static_cast<std::size_t>(sizes.sequences * sizes.rows * sizes.vocab)},
+        parts_{static_cast<std::size_t>(sizes.sequences * sizes.rows * (sizes.vocab / 8192 + 2))} {
     lay_out();
   }
 
   cuda::StepArguments<cuda::Bf16> step{};
 
   /// The next call of rows() reads copy i of the logits.
-  void use_logits(int i) {
-    step.rows.logits.data = logits_.data + i % copies_ * logits_of_a_copy();
+  void use_logits(int i) { step.rows.logits.data = logits(i); }
+
+  /// Copy i of the logits: [branches, rows, vocab] of each sequence.
+  [[nodiscard]] const cuda::Bf16* logits(int i) const {
+    return logits_.data + i % copies_ * logits_of_a_copy();
   }
 
   /// Runs a few steps, so that windows, laws and rows are those of the middle of a picture.
@@ -119,14 +125,15 @@ class DeviceBatch {
     return static_cast<int>(1 + (std::int64_t{128} << 20) / bytes);
   }
 
-  /// Laws of a spread as after guidance: a sum of uniforms of standard deviation 2.5.
+  /// A sum of four uniforms; a standard deviation of 2.5 is that of real laws after guidance.
   static std::vector<cuda::Bf16> random_logits(const BatchSizes& sizes, int copies) {
     std::mt19937 random{1};
     std::vector<cuda::Bf16> pool(1 << 20);
     for (cuda::Bf16& z : pool) {
       float x = 0.0F;
       for (int i = 0; i < 4; ++i) x += static_cast<float>(random() >> 8) / 16777216.0F - 0.5F;
-      z = {static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x * 4.33F) >> 16)};
+      z = {static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x * 1.732F * sizes.spread) >>
+                                      16)};
     }
     const auto count =
         static_cast<std::size_t>(copies * sizes.sequences * branches * sizes.rows * sizes.vocab);
@@ -184,6 +191,7 @@ class DeviceBatch {
     step.rows.task_count = line;
     step.rows.settings = settings_.data;
     step.rows.laws = batch.laws;
+    if (step.plan.split) step.rows.workspace = {keys_.data, parts_.data};
     cuda::WindowArguments& w = step.window;
     w.batch = batch;
     if (sizes_.dim > 0) {
@@ -245,6 +253,8 @@ class DeviceBatch {
   DeviceArray<std::uint64_t> counts_;             // [5, sequences, ring]
   DeviceArray<NoiseCoefficients> coefficients_;   // [levels + 1]
   DeviceArray<std::int32_t> levels_;              // [levels + 1]
+  DeviceArray<std::uint32_t> keys_;               // [sequences x rows, vocab], used if split
+  DeviceArray<cuda::RowPart> parts_;              // [sequences x rows, slices], used if split
 };
 
 }  // namespace sjd::bench

@@ -3,11 +3,12 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdio>
-#include <random>
+#include <span>
 
+#include "check_case.hpp"
+#include "data_options.hpp"
 #include "export.hpp"
 #include "inference.hpp"
 #include "transformer.hpp"
@@ -15,31 +16,7 @@
 namespace sjd::train {
 namespace {
 
-constexpr std::int64_t sequences = 2;
-
-/// Random words and codes; the second half of the last picture is noisy, fed with random vectors.
-Batch random_batch(const ModelShape& shape) {
-  std::mt19937_64 engine{3};
-  std::normal_distribution<float> normal;
-  Batch batch;
-  batch.sequences = sequences;
-  for (std::int64_t s = 0; s < sequences; ++s) {
-    const std::int64_t padding = shape.max_prompt - 2 - 3 * s;
-    batch.first.push_back(static_cast<std::int32_t>(padding));
-    for (std::int64_t i = 0; i < shape.max_prompt; ++i) {
-      batch.words.push_back(i < padding ? -1 : static_cast<std::int32_t>(3 + engine() % 20));
-    }
-    for (std::int64_t i = 0; i < shape.image_tokens(); ++i) {
-      const bool is_noisy = s + 1 == sequences && i >= shape.image_tokens() / 2;
-      batch.tokens.push_back(static_cast<std::int32_t>(engine() % 64));
-      batch.levels.push_back(is_noisy ? static_cast<std::int32_t>(1 + engine() % 3) : 0);
-      batch.weights.push_back(1.0F / static_cast<float>(sequences * shape.image_tokens()));
-      if (!is_noisy || i + 1 == shape.image_tokens()) continue;
-      for (std::int64_t j = 0; j < shape.hidden; ++j) batch.fed.push_back(0.3F * normal(engine));
-    }
-  }
-  return batch;
-}
+constexpr std::int64_t sequences = check_sequences;
 
 /// The same loss in fp32, by the plain tensor operations of Inference.
 double reference_loss(const Weights& weights, const std::vector<float>& values,
@@ -89,43 +66,12 @@ double derivative_ratio(const Weights& weights, const Parameter& p,
   return (shifted(step) - shifted(-step)) / (2.0 * step * square);
 }
 
-ModelShape small_shape() {
-  ModelShape shape;
-  shape.layers = 2;
-  shape.text_vocabulary = 32;
-  shape.image_vocabulary = 64;
-  shape.rows = 4;
-  shape.columns = 8;
-  shape.levels = 3;
-  return shape;
-}
-
-/// Norms away from one and a head that has an opinion, so that every term of the gradient counts.
-void make_uneven(Weights& weights) {
-  for (const Parameter& p : weights.table.all()) {
-    for (std::int64_t i = 0; i < p.count; ++i) {
-      float& value = weights.master[static_cast<std::size_t>(p.offset + i)];
-      if (p.shape.size() == 1) value = 1.0F + 0.3F * std::sin(7.1F * static_cast<float>(i));
-      if (p.name == "image_head.weight") value *= 6.0F;
-      if (p.name == "level_embedding.weight") value = 0.2F * std::cos(3.3F * static_cast<float>(i));
-    }
-  }
-  // Both sides start from what bf16 can hold.
-  weights.refresh_rounded();
-  for (std::size_t i = 0; i < weights.master.size(); ++i) {
-    weights.master[i] = std::bit_cast<float>(std::uint32_t{weights.rounded[i]} << 16U);
-  }
-}
-
-}  // namespace
-
-int run_check(std::span<char* const>) {
+/// The loops of kernels.hpp against finite differences of the fp32 loss.
+int check_loops() {
   const c10::InferenceMode no_autograd;
   at::set_num_threads(1);
-  Weights weights{small_shape()};
-  weights.initialize(5);
-  make_uneven(weights);
-  const Batch batch = random_batch(weights.shape);
+  const Weights weights = check_weights();
+  const Batch batch = check_batch(weights.shape, 3);
   Transformer model{weights, sequences, 0.0F};
   std::vector<float> gradient(weights.master.size());
   const auto& losses = model.run(batch, 0, &gradient);
@@ -141,6 +87,14 @@ int run_check(std::span<char* const>) {
   }
   std::puts(is_good ? "the backward pass agrees with finite differences" : "DISAGREEMENT");
   return is_good ? 0 : 1;
+}
+
+}  // namespace
+
+int run_check(std::span<char* const> args) {
+  const StageOptions options{args, {{"device", "cpu"}}};
+  const TrainingDevice device = device_from_name(options.text("device"));
+  return device.uses_aten ? check_aten(device.device) : check_loops();
 }
 
 }  // namespace sjd::train

@@ -84,13 +84,14 @@ int run_eval(std::span<char* const> args) {
   weights.refresh_rounded();
   const Dataset data{options.text("data"), static_cast<std::size_t>(weights.shape.max_prompt)};
   Transformer model{weights, sequences, 0.0F};
+  const LossFunction losses_of = [&](const Batch& batch) { return model.run(batch, 0, nullptr); };
   std::printf("split, pictures, nats per token\n");
   for (const char* split : {"train", "validation", "new_combinations", "new_concepts"}) {
     std::vector<std::int64_t> chosen = data.split(split);
     if (chosen.empty()) continue;
     if (chosen.size() > 400) chosen.resize(400);
     std::printf("%-18s %4zu  %.4f\n", split, chosen.size(),
-                mean_loss(model, sequences, data, chosen));
+                mean_loss(losses_of, sequences, data, chosen));
   }
   if (options.count("noise") == 0) return 0;
   const NoiseFrontEnd noise =

@@ -6,8 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 
+#include "aten_trainer.hpp"
 #include "samples.hpp"
 
 namespace sjd::train {
@@ -28,15 +31,36 @@ void keep_memory() {
   mallopt(M_TRIM_THRESHOLD, 2147483647);
 }
 
+constexpr std::int64_t judged_at_once = 16;
+
+/// Losses under the averages of `weights`, as they are at each call of the factory.
+using AverageLosses = std::function<LossFunction()>;
+
+AverageLosses average_losses(const Weights& weights, const TrainingDevice& device) {
+  if (device.uses_aten) {
+    const auto model = std::make_shared<AtenEvaluator>(weights, device.device);
+    return [model, &weights]() -> LossFunction {
+      model->use(weights.average);
+      return [model](const Batch& batch) { return (*model)(batch); };
+    };
+  }
+  const auto averaged = std::make_shared<Weights>(weights.shape);
+  const auto model = std::make_shared<Transformer>(*averaged, judged_at_once, 0.0F);
+  return [averaged, model, &weights]() -> LossFunction {
+    averaged->master = weights.average;
+    averaged->refresh_rounded();
+    return [averaged, model](const Batch& batch) { return model->run(batch, 0, nullptr); };
+  };
+}
+
 /// What happens between the steps of a run.
 class Session {
  public:
   Session(const StageOptions& options, const TrainerOptions& trainer, const Dataset& data,
-          const Weights& weights)
+          const Weights& weights, AverageLosses losses)
       : data_{data},
         weights_{weights},
-        averaged_{weights.shape},
-        model_{averaged_, sequences, 0.0F},
+        average_losses_{std::move(losses)},
         progress_{options.text("output")},
         checkpoint_{trainer.checkpoint},
         feed_{trainer.segments ? std::optional{trainer.feed} : std::nullopt},
@@ -51,24 +75,27 @@ class Session {
     }
   }
 
-  bool observe(const TrainerState& state) {
+  /// `fetch` makes the weights those of `state`; it is called before they are looked at.
+  bool observe(const TrainerState& state, const std::function<void()>& fetch) {
     if (first_) begin(state);
     losses_ += state.loss;
     ++steps_;
     const bool is_last = stop_signal != 0 || state.fraction >= 1.0;
-    if (is_last || state.seconds - reported_ >= report_every_) report(state);
-    if (is_last || state.seconds - saved_ >= save_every_) {
+    const bool reports = is_last || state.seconds - reported_ >= report_every_;
+    const bool saves = is_last || state.seconds - saved_ >= save_every_;
+    const bool is_done = stop_signal == 0 && is_last;
+    const bool samples = is_done || state.seconds - sampled_ >= sample_every_;
+    if (reports || saves || samples) fetch();
+    if (reports) report(state);
+    if (saves) {
       save_checkpoint(checkpoint_, weights_, state, feed_);
       saved_ = state.seconds;
     }
-    const bool is_done = stop_signal == 0 && is_last;
-    if (is_done || state.seconds - sampled_ >= sample_every_) sample(state);
+    if (samples) sample(state);
     return stop_signal == 0;
   }
 
  private:
-  static constexpr std::int64_t sequences = 16;
-
   void begin(const TrainerState& state) {
     first_ = false;
     const double begun = state.seconds - state.step_seconds;
@@ -84,13 +111,13 @@ class Session {
   }
 
   void report(const TrainerState& state) {
-    averaged_.master = weights_.average;
-    averaged_.refresh_rounded();
+    const LossFunction losses_of = average_losses_();
     Measures measures{{"train", losses_ / static_cast<double>(steps_)}};
     for (const auto& [split, pictures] : chosen_) {
       if (pictures.empty()) continue;
       const std::size_t count = std::min<std::size_t>(pictures.size(), 96);
-      measures[split] = mean_loss(model_, sequences, data_, std::span{pictures}.first(count));
+      measures[split] =
+          mean_loss(losses_of, judged_at_once, data_, std::span{pictures}.first(count));
     }
     const auto tokens = static_cast<double>(steps_ * batch_ * data_.tokens_per_picture());
     progress_.report(state, tokens / (state.seconds - reported_), measures);
@@ -101,8 +128,7 @@ class Session {
 
   const Dataset& data_;
   const Weights& weights_;
-  Weights averaged_;
-  Transformer model_;
+  AverageLosses average_losses_;
   Progress progress_;
   std::filesystem::path checkpoint_;
   std::optional<Feed> feed_;
@@ -131,6 +157,7 @@ std::map<std::string, std::string> session_defaults() {
           {"batch", "32"},
           {"micro-batch", "16"},
           {"workers", "1"},
+          {"device", "cpu"},
           {"rate", "1.5e-3"},
           {"final-rate", "1e-4"},
           {"warmup", "200"},
@@ -158,6 +185,9 @@ double number(const StageOptions& options, const std::string& name) {
 }
 
 TrainerOptions trainer_options(const StageOptions& options) {
+  // Before anything is read or computed: a missing device shows at once, and its library comes
+  // first.
+  static_cast<void>(device_from_name(options.text("device")));
   TrainerOptions trainer;
   trainer.minutes = number(options, "minutes");
   trainer.steps = options.count("steps");
@@ -178,14 +208,14 @@ TrainerOptions trainer_options(const StageOptions& options) {
   return trainer;
 }
 
-double mean_loss(Transformer& model, std::int64_t sequences, const Dataset& data,
+double mean_loss(const LossFunction& losses_of, std::int64_t sequences, const Dataset& data,
                  std::span<const std::int64_t> chosen) {
   double total = 0.0;
   double count = 0.0;
   for (std::size_t begin = 0; begin < chosen.size(); begin += static_cast<std::size_t>(sequences)) {
     const auto size = std::min(chosen.size() - begin, static_cast<std::size_t>(sequences));
     const Batch batch = data.plain(chosen.subspan(begin, size), sequences);
-    const auto& losses = model.run(batch, 0, nullptr);
+    const std::vector<float> losses = losses_of(batch);
     for (std::size_t i = 0; i < losses.size(); ++i) {
       total += batch.weights[i] * losses[i];
       count += batch.weights[i];
@@ -204,9 +234,16 @@ int run_session(const StageOptions& options, const TrainerOptions& trainer_optio
     std::printf("resumed %s at step %lld, %s trained\n", trainer_options.checkpoint.c_str(),
                 static_cast<long long>(state.step), clock_text(state.seconds).c_str());
   }
-  Session session{options, trainer_options, data, weights};
-  Trainer trainer{trainer_options, data, weights, noise};
-  trainer.run(state, [&](const TrainerState& s) { return session.observe(s); });
+  const TrainingDevice device = device_from_name(options.text("device"));
+  Session session{options, trainer_options, data, weights, average_losses(weights, device)};
+  if (device.uses_aten) {
+    AtenTrainer trainer{trainer_options, data, weights, noise, device.device};
+    const auto fetch = [&] { trainer.store(weights); };
+    trainer.run(state, [&](const TrainerState& s) { return session.observe(s, fetch); });
+  } else {
+    Trainer trainer{trainer_options, data, weights, noise};
+    trainer.run(state, [&](const TrainerState& s) { return session.observe(s, [] {}); });
+  }
   return stop_signal != 0 ? 130 : 0;
 }
 

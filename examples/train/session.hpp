@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "data_options.hpp"
 #include "dataset.hpp"
+#include "device.hpp"
 #include "progress.hpp"
 #include "trainer.hpp"
 
@@ -20,13 +23,16 @@ namespace sjd::train {
 /// Options of `base` or `denoise` as the trainer wants them.
 [[nodiscard]] TrainerOptions trainer_options(const StageOptions& options);
 
-/// Mean -log p over the chosen plain pictures with their names.
-[[nodiscard]] double mean_loss(Transformer& model, std::int64_t sequences, const Dataset& data,
-                               std::span<const std::int64_t> chosen);
+/// -log p of every target of a batch [sequences, image_tokens], nothing dropped.
+using LossFunction = std::function<std::vector<float>(const Batch&)>;
+
+/// Mean -log p over the chosen plain pictures with their names, `sequences` at a time.
+[[nodiscard]] double mean_loss(const LossFunction& losses_of, std::int64_t sequences,
+                               const Dataset& data, std::span<const std::int64_t> chosen);
 
 /// Trains until the budget is used up or a signal asks to stop, with reports, checkpoints and
-/// sample pictures. Returns the exit status: 0, or 130 after SIGINT or SIGTERM with a checkpoint
-/// written.
+/// sample pictures, on the device of `--device`. Returns the exit status: 0, or 130 after SIGINT or
+/// SIGTERM with a checkpoint written.
 int run_session(const StageOptions& options, const TrainerOptions& trainer, const Dataset& data,
                 Weights& weights, const NoiseFrontEnd* noise);
 

@@ -128,7 +128,9 @@ int run_tokenizer(std::span<char* const> args) {
                                     {"steps", "6000"},
                                     {"batch", "16"},
                                     {"bf16", "0"},
+                                    {"device", "cpu"},
                                     {"seed", "1"}});
+  const TrainingDevice device = device_from_name(options.text("device"));
   const std::filesystem::path data = options.text("data");
   const std::filesystem::path output = options.text("output");
   std::filesystem::create_directories(output);
@@ -141,6 +143,7 @@ int run_tokenizer(std::span<char* const> args) {
   settings.bfloat16 = options.count("bf16") != 0;
   settings.seed = static_cast<std::uint64_t>(options.count("seed"));
   settings.output = output;
+  settings.device = device;
   at::globalContext().setFlushDenormal(true);  // denormal gradients cost ten times the time
   torch::manual_seed(settings.seed);
   PictureDecoder decoder(coded.codebook);

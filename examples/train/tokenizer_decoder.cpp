@@ -61,6 +61,11 @@ torch::Tensor PictureDecoderImpl::forward(const torch::Tensor& codes) {
   return patches + out(res[3](x));
 }
 
+void PictureDecoderImpl::move_to(torch::Device device) {
+  to(device);
+  codebook = codebook.to(device);
+}
+
 TensorMap PictureDecoderImpl::tensors() const {
   TensorMap tensors{{"codebook", codebook}};
   for (const auto& parameter : named_parameters()) {

@@ -30,6 +30,9 @@ struct PictureDecoderImpl : torch::nn::Module {
   /// shapes  codes [batch, 256] I32 or I64; returns [batch, 3, 64, 64]
   torch::Tensor forward(const torch::Tensor& codes);
 
+  /// Takes parameters and codebook to a device.
+  void move_to(torch::Device device);
+
   /// Every tensor of decoder.safetensors.
   [[nodiscard]] TensorMap tensors() const;
 

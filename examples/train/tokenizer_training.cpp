@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tokenizer_training.hpp"
 
-#include <ATen/autocast_mode.h>
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/adam.h>
 #include <torch/serialize.h>
@@ -13,9 +12,11 @@
 #include <numbers>
 #include <numeric>
 
+#include "autocast.hpp"
 #include "chart.hpp"
 #include "picture_io.hpp"
 #include "tokenizer_codes.hpp"
+#include "tokenizer_parallel.hpp"
 
 namespace sjd::train {
 namespace {
@@ -24,23 +25,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t steps_per_point = 20;  // of the loss curve
 constexpr std::int64_t steps_per_save = 200;
-
-/// bf16 convolutions while it lives; without the cache of cast weights, which change every step.
-class Autocast {
- public:
-  explicit Autocast(bool enabled) : before_(at::autocast::is_cpu_enabled()) {
-    at::autocast::set_autocast_cpu_dtype(torch::kBFloat16);
-    at::autocast::set_autocast_cache_enabled(false);
-    at::autocast::set_cpu_enabled(enabled);
-  }
-  ~Autocast() { at::autocast::set_cpu_enabled(before_); }
-
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  bool before_;
-};
 
 struct Batch {
   torch::Tensor codes;    // [batch, 256] I32
@@ -51,15 +35,19 @@ struct Batch {
 class BatchSource {
  public:
   BatchSource(const PictureSource& source, const std::vector<Caption>& captions,
-              const Codebook& codebook, std::uint64_t seed)
-      : source_(source), codebook_(codebook), seed_(seed), ends_(picture_weights(captions)) {
+              const Codebook& codebook, const DecoderSettings& settings)
+      : source_(source),
+        codebook_(codebook),
+        seed_(settings.seed),
+        device_(settings.device.device),
+        ends_(picture_weights(captions)) {
     std::partial_sum(ends_.begin(), ends_.end(), ends_.begin());
   }
 
   [[nodiscard]] Batch draw(std::int64_t step, std::int64_t size) const {
     torch::Tensor rgb = torch::empty({size, picture_size, picture_size, 3}, torch::kUInt8);
     torch::Tensor codes = torch::empty({size, patches_per_picture}, torch::kInt32);
-    for (std::int64_t item = 0; item < size; ++item) {
+    const auto draw_one = [&](std::int64_t item) {
       SplitMix random{seed_, 0x6465636f, static_cast<std::uint64_t>(step),
                       static_cast<std::uint64_t>(item)};
       const auto end = std::upper_bound(ends_.begin(), ends_.end() - 1, random.uniform());
@@ -69,14 +57,25 @@ class BatchSource {
       source_.render(picture, source_.random_augmentation(picture, random), own);
       codebook_.encode(
           own, {codes.data_ptr<std::int32_t>() + item * patches_per_picture, patches_per_picture});
+    };
+    // Beside a GPU the drawing would be most of a step; each picture has a random stream of its
+    // own.
+    if (device_.is_cpu()) {
+      for (std::int64_t item = 0; item < size; ++item) draw_one(item);
+    } else {
+      on_all_cores(size, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t item = begin; item < end; ++item) draw_one(item);
+      });
     }
-    return {codes, rgb.permute({0, 3, 1, 2}).to(torch::kFloat32).div_(255).contiguous()};
+    const torch::Tensor own = rgb.to(device_).permute({0, 3, 1, 2});
+    return {codes.to(device_), own.to(torch::kFloat32).div_(255).contiguous()};
   }
 
  private:
   const PictureSource& source_;
   const Codebook& codebook_;
   std::uint64_t seed_;
+  torch::Device device_;
   std::vector<double> ends_;  // [pictures], running sums of the weights
 };
 
@@ -90,7 +89,7 @@ torch::Tensor edge_loss(const torch::Tensor& error) {
 torch::Tensor loss_of(PictureDecoder& decoder, const Batch& batch, bool bfloat16) {
   torch::Tensor painted;  // [batch, 3, 64, 64]
   {
-    const Autocast autocast(bfloat16);
+    const Autocast autocast(batch.targets.device(), bfloat16);
     painted = decoder->forward(batch.codes).to(torch::kFloat32);
   }
   // What the clamp removes costs little, but keeps a gradient that leads back into the range.
@@ -139,7 +138,7 @@ Progress load_checkpoint(const std::filesystem::path& path, PictureDecoder& deco
   torch::Tensor step;
   torch::Tensor curve;
   torch::Tensor codebook;
-  archive.load_from(path.string());
+  archive.load_from(path.string(), decoder->codebook.device());
   archive.read("codebook", codebook);
   if (!torch::equal(codebook, decoder->codebook)) {
     throw std::runtime_error(path.string() + ": belongs to another codebook; remove it");
@@ -151,6 +150,7 @@ Progress load_checkpoint(const std::filesystem::path& path, PictureDecoder& deco
   decoder->load(model);
   optimizer.load(moments);
   progress.step = step.item<std::int64_t>();
+  curve = curve.to(torch::kCPU);
   progress.curve.assign(curve.data_ptr<double>(), curve.data_ptr<double>() + curve.numel());
   return progress;
 }
@@ -184,10 +184,11 @@ void show_progress(std::int64_t step, std::int64_t first, const DecoderSettings&
 void train_decoder(PictureDecoder& decoder, const PictureSource& source,
                    const std::vector<Caption>& captions, const Codebook& codebook,
                    const DecoderSettings& settings) {
+  decoder->move_to(settings.device.device);
   torch::optim::Adam optimizer(decoder->parameters(),
                                torch::optim::AdamOptions(settings.learning_rate));
   Progress progress = load_checkpoint(settings.output / "tokenizer.ckpt", decoder, optimizer);
-  const BatchSource batches(source, captions, codebook, settings.seed);
+  const BatchSource batches(source, captions, codebook, settings);
   const std::int64_t first = progress.step;
   const Clock::time_point start = Clock::now();
   double sum = 0;
@@ -211,6 +212,7 @@ void train_decoder(PictureDecoder& decoder, const PictureSource& source,
     }
   }
   std::fputc('\n', stderr);
+  decoder->move_to(torch::kCPU);
 }
 
 torch::Tensor paint_codes(PictureDecoder& decoder, const torch::Tensor& codes) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "data_captions.hpp"
+#include "device.hpp"
 #include "tokenizer_augment.hpp"
 #include "tokenizer_decoder.hpp"
 
@@ -18,12 +19,14 @@ struct DecoderSettings {
   bool bfloat16 = false;        // convolutions in bf16, weights and loss in fp32
   std::uint64_t seed = 1;
   std::filesystem::path output;
+  TrainingDevice device;  // `cpu` and `aten-cpu` are the same here
 };
 
 /// Trains the decoder on newly augmented training pictures and their codes. Goes on from
 /// output/tokenizer.ckpt when there is one, and leaves decoder.safetensors, a checkpoint and
 /// decoder_loss.png there every few hundred steps. A step depends on the seed and its number
-/// only, so an interrupted run sees the pictures that an uninterrupted one sees.
+/// only, so an interrupted run sees the pictures that an uninterrupted one sees. It computes on
+/// settings.device and leaves the decoder on the CPU.
 void train_decoder(PictureDecoder& decoder, const PictureSource& source,
                    const std::vector<Caption>& captions, const Codebook& codebook,
                    const DecoderSettings& settings);

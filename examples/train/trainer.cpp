@@ -30,6 +30,53 @@ std::mt19937_64 engine_for(std::uint64_t seed, std::int64_t step, std::int64_t p
 
 }  // namespace
 
+double used_budget(const TrainerOptions& options, const TrainerState& state) {
+  const double of_time = state.seconds / (60.0 * options.minutes);
+  if (options.steps <= 0) return of_time;
+  return std::max(of_time, static_cast<double>(state.step) / static_cast<double>(options.steps));
+}
+
+double learning_rate(const TrainerOptions& options, const TrainerState& state) {
+  const double warm =
+      std::min(1.0, static_cast<double>(state.step + 1) /
+                        static_cast<double>(std::max<std::int64_t>(options.warmup, 1)));
+  const double cosine = 0.5 * (1.0 + std::cos(3.14159265358979 * std::min(state.fraction, 1.0)));
+  return warm * (options.final_rate + (options.rate - options.final_rate) * cosine);
+}
+
+AdamStep next_adam_step(const TrainerOptions& options, const TrainerState& state) {
+  const auto count = static_cast<double>(state.step + 1);
+  AdamStep step;
+  step.rate = static_cast<float>(learning_rate(options, state));
+  step.correction1 = static_cast<float>(1.0 - std::pow(step.beta1, count));
+  step.correction2 = static_cast<float>(1.0 - std::pow(step.beta2, count));
+  step.average_decay =
+      static_cast<float>(std::min(options.average_decay, (1 + count) / (10 + count)));
+  return step;
+}
+
+void count_step(const TrainerOptions& options, double seconds, double loss, TrainerState& state) {
+  state.rate = learning_rate(options, state);
+  state.loss = loss;
+  ++state.step;
+  state.step_seconds = seconds;
+  state.seconds += seconds;
+  state.fraction = used_budget(options, state);
+}
+
+BatchPart draw_part(const TrainerOptions& options, const Dataset& data, const NoiseFrontEnd* noise,
+                    std::int64_t step, std::int64_t part) {
+  const std::int64_t parts = options.batch / options.micro_batch;
+  auto engine = engine_for(options.seed, step, part);
+  Batch batch = data.draw(options.micro_batch, options.draw, engine);
+  if (options.segments) noise->apply(*options.segments, engine, batch);
+  double total = 0.0;
+  for (const float w : batch.weights) total += w;
+  for (float& w : batch.weights) w /= static_cast<float>(total) * static_cast<float>(parts);
+  const auto seed = static_cast<std::uint32_t>(engine());
+  return {std::move(batch), seed};
+}
+
 struct Trainer::Shared {
   explicit Shared(std::int64_t workers) : barrier{workers} {}
 
@@ -62,28 +109,15 @@ std::pair<std::int64_t, std::int64_t> Trainer::slice(std::int64_t worker) const 
   return {count * worker / options_.workers, count * (worker + 1) / options_.workers};
 }
 
-double Trainer::learning_rate(const TrainerState& state) const {
-  const double warm =
-      std::min(1.0, static_cast<double>(state.step + 1) /
-                        static_cast<double>(std::max<std::int64_t>(options_.warmup, 1)));
-  const double cosine = 0.5 * (1.0 + std::cos(3.14159265358979 * std::min(state.fraction, 1.0)));
-  return warm * (options_.final_rate + (options_.rate - options_.final_rate) * cosine);
-}
-
 void Trainer::gradient_of_share(std::int64_t worker, std::int64_t step) {
   const auto index = static_cast<std::size_t>(worker);
   std::fill(gradients_[index].begin(), gradients_[index].end(), 0.0F);
   losses_[index] = 0.0;
   const std::int64_t parts = options_.batch / options_.micro_batch;
   for (std::int64_t part = worker; part < parts; part += options_.workers) {
-    auto engine = engine_for(options_.seed, step, part);
-    Batch batch = data_.draw(options_.micro_batch, options_.draw, engine);
-    if (options_.segments) noise_->apply(*options_.segments, engine, batch);
-    double total = 0.0;
-    for (const float w : batch.weights) total += w;
-    for (float& w : batch.weights) w /= static_cast<float>(total) * static_cast<float>(parts);
-    const auto& losses =
-        models_[index]->run(batch, static_cast<std::uint32_t>(engine()), &gradients_[index]);
+    const BatchPart drawn = draw_part(options_, data_, noise_, step, part);
+    const Batch& batch = drawn.batch;
+    const auto& losses = models_[index]->run(batch, drawn.seed, &gradients_[index]);
     for (std::size_t i = 0; i < losses.size(); ++i) losses_[index] += batch.weights[i] * losses[i];
   }
 }
@@ -109,15 +143,9 @@ void Trainer::update_slice(std::int64_t worker, const TrainerState& state) {
   const auto [begin, end] = slice(worker);
   double square = 0.0;
   for (const double s : squares_) square += s;
-  const auto count = static_cast<double>(state.step + 1);
-  AdamStep step;
-  step.rate = static_cast<float>(learning_rate(state));
+  AdamStep step = next_adam_step(options_, state);
   step.gradient_scale =
       static_cast<float>(std::min(1.0, options_.clip / (std::sqrt(square) + 1e-12)));
-  step.correction1 = static_cast<float>(1.0 - std::pow(step.beta1, count));
-  step.correction2 = static_cast<float>(1.0 - std::pow(step.beta2, count));
-  step.average_decay =
-      static_cast<float>(std::min(options_.average_decay, (1 + count) / (10 + count)));
   for (const Parameter& p : weights_.table.all()) {
     if (p.is_frozen) continue;
     const std::int64_t low = std::clamp(p.offset, begin, end);
@@ -129,7 +157,7 @@ void Trainer::update_slice(std::int64_t worker, const TrainerState& state) {
   }
 }
 
-void Trainer::work(std::int64_t worker, TrainerState& state, const Observer& observe) {
+void Trainer::work(std::int64_t worker, TrainerState& state, const StepObserver& observe) {
   at::set_num_threads(1);
   flush_denormals();
   double last = now();
@@ -154,14 +182,10 @@ void Trainer::work(std::int64_t worker, TrainerState& state, const Observer& obs
   }
 }
 
-void Trainer::finish_step(double seconds, TrainerState& state, const Observer& observe) {
-  state.rate = learning_rate(state);
-  state.loss = 0.0;
-  for (const double loss : losses_) state.loss += loss;
-  ++state.step;
-  state.step_seconds = seconds;
-  state.seconds += seconds;
-  state.fraction = fraction(state);
+void Trainer::finish_step(double seconds, TrainerState& state, const StepObserver& observe) {
+  double loss = 0.0;
+  for (const double of_worker : losses_) loss += of_worker;
+  count_step(options_, seconds, loss, state);
   try {
     shared_->is_running = observe(state) && state.fraction < 1.0;
   } catch (...) {
@@ -170,14 +194,8 @@ void Trainer::finish_step(double seconds, TrainerState& state, const Observer& o
   }
 }
 
-double Trainer::fraction(const TrainerState& state) const {
-  const double of_time = state.seconds / (60.0 * options_.minutes);
-  if (options_.steps <= 0) return of_time;
-  return std::max(of_time, static_cast<double>(state.step) / static_cast<double>(options_.steps));
-}
-
-void Trainer::run(TrainerState& state, const Observer& observe) {
-  state.fraction = fraction(state);
+void Trainer::run(TrainerState& state, const StepObserver& observe) {
+  state.fraction = used_budget(options_, state);
   if (state.fraction >= 1.0) return;
   {
     std::vector<std::jthread> threads;

@@ -51,6 +51,29 @@ struct TrainerState {
   double fraction = 0.0;  ///< of the budget
 };
 
+/// Called between steps; returns false to end the run.
+using StepObserver = std::function<bool(const TrainerState&)>;
+
+/// Share of the budget that is used up; 1 or more ends a run.
+[[nodiscard]] double used_budget(const TrainerOptions& options, const TrainerState& state);
+/// Warm-up, then a cosine over the budget.
+[[nodiscard]] double learning_rate(const TrainerOptions& options, const TrainerState& state);
+/// Everything of the step after `state` but the factor that clips the gradient.
+[[nodiscard]] AdamStep next_adam_step(const TrainerOptions& options, const TrainerState& state);
+/// Counts a step of `seconds` with this loss; its rate is that of the state before it.
+void count_step(const TrainerOptions& options, double seconds, double loss, TrainerState& state);
+
+/// One part of a batch: micro_batch sequences whose weights sum to 1 / parts.
+struct BatchPart {
+  Batch batch;
+  std::uint32_t seed = 0;  ///< of its dropout
+};
+
+/// What part `part` of step `step` consists of, whoever draws it. Safe to call from several
+/// threads.
+[[nodiscard]] BatchPart draw_part(const TrainerOptions& options, const Dataset& data,
+                                  const NoiseFrontEnd* noise, std::int64_t step, std::int64_t part);
+
 /// Steps of data-parallel workers: threads of one arithmetic thread each, gradients summed in
 /// shared memory, every worker updating its own slice of the parameters.
 class Trainer {
@@ -59,21 +82,17 @@ class Trainer {
           const NoiseFrontEnd* noise);
   ~Trainer();
 
-  /// Called by the first worker between steps; returns false to end the run. A run whose budget is
-  /// used up already makes no step.
-  using Observer = std::function<bool(const TrainerState&)>;
-  void run(TrainerState& state, const Observer& observe);
+  /// The first worker calls `observe`. A run whose budget is used up already makes no step.
+  void run(TrainerState& state, const StepObserver& observe);
 
  private:
   struct Shared;  // barrier and what crosses it
 
-  void work(std::int64_t worker, TrainerState& state, const Observer& observe);
+  void work(std::int64_t worker, TrainerState& state, const StepObserver& observe);
   void gradient_of_share(std::int64_t worker, std::int64_t step);
   void reduce_slice(std::int64_t worker);
   void update_slice(std::int64_t worker, const TrainerState& state);
-  void finish_step(double seconds, TrainerState& state, const Observer& observe);
-  [[nodiscard]] double fraction(const TrainerState& state) const;
-  [[nodiscard]] double learning_rate(const TrainerState& state) const;
+  void finish_step(double seconds, TrainerState& state, const StepObserver& observe);
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> slice(std::int64_t worker) const;
 
   TrainerOptions options_;
