@@ -18,4 +18,8 @@ void read_costs(std::span<const std::uint8_t> bytes);
 void read_prompts(std::span<const std::uint8_t> bytes);
 void read_state(std::span<const std::uint8_t> bytes);
 
+/// Writes the header that belongs to the payload behind it, checksum and all; a shorter input
+/// stays.
+void seal_state(std::span<std::uint8_t> bytes);
+
 }  // namespace sjd::fuzz

@@ -13,7 +13,7 @@
 namespace sjd::fuzz {
 namespace {
 
-constexpr const char* input_path = "/fuzz/input";
+constexpr const char* input_name = "/fuzz/input";
 constexpr int input_descriptor = 1 << 24;  // beyond what the system hands out
 
 std::string_view input;
@@ -31,8 +31,9 @@ MemoryInput::~MemoryInput() {
   input = {};
 }
 
-std::filesystem::path MemoryInput::path() {
-  return input_path;
+const std::filesystem::path& MemoryInput::path() {
+  static const std::filesystem::path path{input_name};
+  return path;
 }
 
 int MemoryInput::open_descriptors() {
@@ -49,7 +50,7 @@ ssize_t __real_pread(int descriptor, void* destination, size_t bytes, off_t offs
 int __real_close(int descriptor);
 
 int __wrap_open(const char* path, int flags, ...) {
-  if (std::strcmp(path, sjd::fuzz::input_path) == 0) {
+  if (std::strcmp(path, sjd::fuzz::input_name) == 0) {
     sjd::fuzz::opened += 1;
     return sjd::fuzz::input_descriptor;
   }

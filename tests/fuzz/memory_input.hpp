@@ -16,7 +16,7 @@ class MemoryInput {
   MemoryInput& operator=(const MemoryInput&) = delete;
   ~MemoryInput();
 
-  [[nodiscard]] static std::filesystem::path path();
+  [[nodiscard]] static const std::filesystem::path& path();
 
   /// Descriptors handed out and not closed.
   [[nodiscard]] static int open_descriptors();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
@@ -10,7 +9,6 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,27 +32,62 @@ struct JsonLimits {
 namespace detail {
 
 struct JsonNode;
+struct JsonMember;
 using JsonList = std::vector<JsonNode>;
-using JsonMembers = std::vector<std::pair<std::string, JsonNode>>;
+using JsonMembers = std::vector<JsonMember>;
 
 struct JsonNode {
   std::variant<std::monostate, bool, std::int64_t, double, std::string, JsonList, JsonMembers>
       value;
 };
 
-/// Builds JsonNodes from parser events; refuses duplicate keys and whatever exceeds the limits.
+struct JsonMember {
+  std::string name;
+  JsonNode node;
+};
+
+struct JsonDocument {
+  std::string file;
+  JsonNode root;
+};
+
+/// The way from `here` to `wanted`, like "noise.levels[2]"; false if it does not lie below. Only
+/// refusals ask, so that a field need not carry its name.
+[[nodiscard]] inline bool find_name(const JsonNode& here, const JsonNode* wanted,
+                                    std::string& name) {
+  if (&here == wanted) return true;
+  if (const auto* list = std::get_if<JsonList>(&here.value)) {
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      if (!find_name((*list)[i], wanted, name)) continue;
+      name.insert(0, "[" + std::to_string(i) + "]" + (name.empty() || name[0] == '[' ? "" : "."));
+      return true;
+    }
+  } else if (const auto* members = std::get_if<JsonMembers>(&here.value)) {
+    for (const auto& [key, node] : *members) {
+      if (!find_name(node, wanted, name)) continue;
+      name.insert(0, key + (name.empty() || name[0] == '[' ? "" : "."));
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Builds JsonNodes from parser events; ends the parse, by false, at duplicate keys and at whatever
+/// exceeds the limits.
 class JsonBuilder {
  public:
   JsonBuilder(std::string file, JsonLimits limits) : file_{std::move(file)}, limits_{limits} {}
 
   [[nodiscard]] JsonNode take() { return std::move(root_); }
+  /// Throws what ended the parse; from here, since an exception is dear on its way out of a parser.
+  [[noreturn]] void refuse() const { detail::refuse(file_, refused_, reason_); }
 
   bool null() { return scalar(std::monostate{}); }
   bool boolean(bool value) { return scalar(value); }
   bool number_integer(std::int64_t value) { return scalar(value); }
   bool number_unsigned(std::uint64_t value) {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    if (value > most) refuse(file_, key_, "the number is too large");
+    if (value > most) return end(key_, "the number is too large");
     return scalar(static_cast<std::int64_t>(value));
   }
   bool number_float(double value, const std::string&) { return scalar(value); }
@@ -63,59 +96,78 @@ class JsonBuilder {
   bool start_object(std::size_t) { return open(JsonMembers{}); }
   bool start_array(std::size_t) { return open(JsonList{}); }
   bool end_array() { return close(); }
-  bool end_object() { return close(); }
+  bool end_object() {
+    names_.clear();
+    for (const auto& [name, node] : std::get<JsonMembers>(open_.back()->value)) {
+      names_.push_back(name);
+    }
+    std::sort(names_.begin(), names_.end());
+    const auto twin = std::adjacent_find(names_.begin(), names_.end());
+    return twin == names_.end() ? close() : end(*twin, "the key stands twice");
+  }
   bool key(std::string& name) {
-    if (!keys_.back().insert(name).second) refuse(file_, name, "the key stands twice");
     key_ = std::move(name);
     return true;
   }
   bool parse_error(std::size_t byte, const std::string&, const nlohmann::detail::exception& error) {
-    refuse(file_, "byte " + std::to_string(byte), printable(error.what()));
+    return end("byte " + std::to_string(byte), printable(error.what()));
   }
 
  private:
   template <class T>
   bool scalar(T&& value) {
-    add(JsonNode{std::forward<T>(value)});
-    return true;
+    return add(JsonNode{std::forward<T>(value)}) != nullptr;
   }
   template <class T>
   bool open(T container) {
-    if (static_cast<int>(open_.size()) >= limits_.depth) refuse(file_, key_, "nested too deeply");
-    open_.push_back(&add(JsonNode{std::move(container)}));
-    keys_.emplace_back();
-    return true;
+    if (static_cast<int>(open_.size()) >= limits_.depth) return end(key_, "nested too deeply");
+    JsonNode* node = add(JsonNode{std::move(container)});
+    if (node != nullptr) open_.push_back(node);
+    return node != nullptr;
   }
   bool close() {
     open_.pop_back();
-    keys_.pop_back();
     return true;
   }
-  JsonNode& add(JsonNode node) {
-    if (++count_ > limits_.values) refuse(file_, key_, "too many values");
-    if (open_.empty()) return root_ = std::move(node);
+  bool end(std::string_view what, std::string reason) {
+    refused_ = what;
+    reason_ = std::move(reason);
+    return false;
+  }
+  /// Where the node stands now; null if it is one too many.
+  JsonNode* add(JsonNode node) {
+    const auto surplus = [&](const char* reason) {
+      end(key_, reason);
+      return nullptr;
+    };
+    if (++count_ > limits_.values) return surplus("too many values");
+    if (open_.empty()) return &(root_ = std::move(node));
     if (auto* list = std::get_if<JsonList>(&open_.back()->value)) {
-      if (std::ssize(*list) >= limits_.items) refuse(file_, key_, "too many items in an array");
-      return list->emplace_back(std::move(node));
+      if (std::ssize(*list) >= limits_.items) return surplus("too many items in an array");
+      return &list->emplace_back(std::move(node));
     }
     auto& members = std::get<JsonMembers>(open_.back()->value);
-    if (std::ssize(members) >= limits_.members) refuse(file_, key_, "too many members");
-    return members.emplace_back(std::move(key_), std::move(node)).second;
+    if (std::ssize(members) >= limits_.members) return surplus("too many members");
+    members.push_back({std::move(key_), std::move(node)});
+    return &members.back().node;
   }
 
   std::string file_;
   JsonLimits limits_;
   JsonNode root_;
-  std::vector<JsonNode*> open_;  // only the innermost container grows, so these stay valid
-  std::vector<std::set<std::string>> keys_;
+  std::vector<JsonNode*> open_;          // only the innermost container grows, so these stay valid
+  std::vector<std::string_view> names_;  // of the object that ends
   std::string key_;
   std::int64_t count_ = 0;
+  std::string refused_;
+  std::string reason_;
 };
 
 }  // namespace detail
 
-/// A value of a JSON file that knows its file and its name; every access is checked and every
-/// refusal names both.
+/// A value of a JSON file; every access is checked, and every refusal names the file and the field.
+///
+/// memory  fields of one file share what was parsed; it lives as long as one of them
 class JsonField {
  public:
   /// Parses `text`, which came from `file`. Duplicate keys, numbers beyond 63 bits and invalid
@@ -123,10 +175,11 @@ class JsonField {
   [[nodiscard]] static JsonField parse(std::string_view text, const std::string& file,
                                        JsonLimits limits = {}) {
     detail::JsonBuilder builder{file, limits};
-    nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
-    auto root = std::make_shared<const detail::JsonNode>(builder.take());
-    const detail::JsonNode* node = root.get();
-    return JsonField{std::make_shared<const std::string>(file), std::move(root), node, ""};
+    if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) builder.refuse();
+    auto document =
+        std::make_shared<const detail::JsonDocument>(detail::JsonDocument{file, builder.take()});
+    const detail::JsonNode* node = &document->root;
+    return JsonField{std::move(document), node};
   }
 
   /// Reads and parses a file.
@@ -137,7 +190,7 @@ class JsonField {
   /// Member `name` of an object; refused if it is missing.
   [[nodiscard]] JsonField operator[](std::string_view name) const {
     for (const auto& [key, node] : members()) {
-      if (key == name) return child(node, key);
+      if (key == name) return JsonField{document_, &node};
     }
     refuse("has no field \"" + std::string{name} + "\"");
   }
@@ -146,16 +199,18 @@ class JsonField {
   void only(std::initializer_list<std::string_view> names) const {
     for (const auto& [key, node] : members()) {
       if (std::find(names.begin(), names.end(), key) == names.end()) {
-        child(node, key).refuse("is not a field of this format");
+        JsonField{document_, &node}.refuse("is not a field of this format");
       }
     }
   }
 
-  /// All members of an object, in file order.
-  [[nodiscard]] std::vector<std::pair<std::string, JsonField>> fields() const {
-    std::vector<std::pair<std::string, JsonField>> result;
+  /// All members of an object, in file order; a name lives as long as a field of the file.
+  [[nodiscard]] std::vector<std::pair<std::string_view, JsonField>> fields() const {
+    std::vector<std::pair<std::string_view, JsonField>> result;
     result.reserve(members().size());
-    for (const auto& [key, node] : members()) result.emplace_back(key, child(node, key));
+    for (const auto& [key, node] : members()) {
+      result.emplace_back(key, JsonField{document_, &node});
+    }
     return result;
   }
 
@@ -165,9 +220,7 @@ class JsonField {
     if (list == nullptr) refuse("is not an array");
     std::vector<JsonField> result;
     result.reserve(list->size());
-    for (std::size_t i = 0; i < list->size(); ++i) {
-      result.push_back(JsonField{file_, root_, &(*list)[i], name_ + "[" + std::to_string(i) + "]"});
-    }
+    for (const detail::JsonNode& node : *list) result.push_back(JsonField{document_, &node});
     return result;
   }
 
@@ -213,27 +266,23 @@ class JsonField {
 
   /// Throws bad_file with this field's file and name.
   [[noreturn]] void refuse(const std::string& reason) const {
-    detail::refuse(*file_, name_, reason);
+    std::string name;
+    static_cast<void>(detail::find_name(document_->root, node_, name));
+    detail::refuse(document_->file, name, reason);
   }
 
  private:
-  JsonField(std::shared_ptr<const std::string> file, std::shared_ptr<const detail::JsonNode> root,
-            const detail::JsonNode* node, std::string name)
-      : file_{std::move(file)}, root_{std::move(root)}, node_{node}, name_{std::move(name)} {}
+  JsonField(std::shared_ptr<const detail::JsonDocument> document, const detail::JsonNode* node)
+      : document_{std::move(document)}, node_{node} {}
 
   [[nodiscard]] const detail::JsonMembers& members() const {
     const auto* members = std::get_if<detail::JsonMembers>(&node_->value);
     if (members == nullptr) refuse("is not an object");
     return *members;
   }
-  [[nodiscard]] JsonField child(const detail::JsonNode& node, const std::string& key) const {
-    return JsonField{file_, root_, &node, name_.empty() ? key : name_ + "." + key};
-  }
 
-  std::shared_ptr<const std::string> file_;
-  std::shared_ptr<const detail::JsonNode> root_;
+  std::shared_ptr<const detail::JsonDocument> document_;
   const detail::JsonNode* node_;
-  std::string name_;
 };
 
 }  // namespace sjd::hosts

@@ -160,7 +160,7 @@ class SafetensorsFile {
       }
       if (name.empty() || name.size() > longest_name) field.refuse("bad length of a tensor name");
       if (std::ssize(tensors_) == most_tensors) field.refuse("too many tensors");
-      tensors_.emplace(name, read_entry(field));
+      tensors_.emplace(std::string{name}, read_entry(field));
     }
   }
 
