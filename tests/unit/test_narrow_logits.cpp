@@ -128,7 +128,12 @@ TEST_CASE("narrow logits that a host leaves unwritten are found, and a cache is 
   PlainAr decoder{host};
   std::vector<DecoderState> states{decoder.start(0, {.tokens = 5})};
   host.skips_last_row = true;
-  CHECK_THROWS_AS(decoder.step(states), Error);
+  try {
+    decoder.step(states);
+    FAIL("a row was left unwritten");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::contract);  // not the NaN that stands there
+  }
   host.skips_last_row = false;
   decoder.step(states);
   RoundedHost<Bfloat16, Bfloat16> other{TableHost{{.vocab = 6, .seed = 5}}};
