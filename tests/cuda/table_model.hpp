@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct TableArguments {
   std::uint64_t* contexts = nullptr;
   std::int64_t most_tokens = 0;
   std::int64_t hidden_dim = 0;
+  Position spoiled = -1;  ///< the row that predicts this position holds a NaN
 };
 
 struct TableShared {
@@ -71,8 +73,11 @@ struct TableKernel {
     for (std::int64_t i = 0; i < t.shared->rows; ++i) {
       const std::uint64_t context = a.contexts[cache * (a.most_tokens + 1) + t.shared->first + i];
       const std::int64_t row = cache * a.pass.rows + i;
+      const bool spoilt = t.shared->first + i + 1 == a.spoiled;
       for (std::int64_t v = t.index; v < vocab; v += t.count) {
-        a.pass.logits.data[row * vocab + v] = a.rule.logit(context, static_cast<std::uint64_t>(v));
+        a.pass.logits.data[row * vocab + v] =
+            spoilt ? std::numeric_limits<float>::quiet_NaN()
+                   : a.rule.logit(context, static_cast<std::uint64_t>(v));
       }
       for (std::int64_t k = t.index; a.pass.hidden != nullptr && k < a.hidden_dim; k += t.count) {
         a.pass.hidden[row * a.hidden_dim + k] =
@@ -106,8 +111,10 @@ class TableModel {
   void enqueue(Launcher& launcher, const cuda::DevicePass<float>& pass) {
     launcher.template launch<TableKernel>(
         cuda::Geometry{pass.sequences * pass.branches, 1, 32, 0},
-        {pass, rule_, begins_.data(), contexts_.data(), most_tokens_, hidden_dim_});
+        {pass, rule_, begins_.data(), contexts_.data(), most_tokens_, hidden_dim_, spoiled});
   }
+
+  Position spoiled = -1;  ///< whose law is bad, in graphs that are captured from now on
 
  private:
   TableRule rule_;

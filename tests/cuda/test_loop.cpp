@@ -2,13 +2,14 @@
 // Many pictures through a few places of a decoder whose loop never leaves the device: tokens and
 // counters of the CPU decoder, with joining, leaving, errors, and whichever way a step is repeated.
 #include <cstdint>
-#include <limits>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "cuda/hidden_host.hpp"
 #include "cuda/loop_cases.hpp"
 #include "sjd/cuda/launch.hpp"
+#include "support/allocation_meter.hpp"
 #include "support/catch.hpp"
 
 namespace sjd::test {
@@ -55,7 +56,95 @@ void compare(KernelRules rules, Policies... policies) {
   }
 }
 
+/// Notes what is launched and what is waited for, and runs nothing.
+struct RecordingDevice {
+  struct Launcher {
+    int launches = 0;
+    template <class Kernel>
+    void launch(const cuda::Geometry&, const typename Kernel::Arguments&) {
+      launches += 1;
+    }
+  };
+
+  Launcher& launcher() { return launcher_; }
+  void* allocate(std::size_t bytes) { return std::calloc(bytes, 1); }
+  void deallocate(void* memory) { std::free(memory); }
+  void upload(void*, const void*, std::size_t) { waits += 1; }
+  void download(void*, const void*, std::size_t) { waits += 1; }
+
+  template <class Enqueue>
+  void repeat(std::int64_t, const cuda::Progress*, std::int32_t, const Enqueue& enqueue) {
+    const int launches_before = launcher_.launches, waits_before = waits;
+    meter.reset();
+    {
+      const Counting counting{true};
+      enqueue(launcher_);
+    }
+    allocations = meter.calls;
+    launches_of_a_step = launcher_.launches - launches_before;
+    waits_of_a_step = waits - waits_before;
+  }
+
+  int waits = 0;
+  int launches_of_a_step = 0;
+  int waits_of_a_step = 0;
+  std::int64_t allocations = -1;
+
+ private:
+  Launcher launcher_;
+};
+
 }  // namespace
+
+TEST_CASE("a pass and a step in the loop are five launches, no allocation and no wait") {
+  RecordingDevice device;
+  const TableOptions options{.vocab = 7, .sequences = 2};
+  TableModel<RecordingDevice> model{device, options, 1, 20, 0};
+  cuda::DecodeRules rules;
+  rules.vocab = 7;
+  rules.window_rows = 4;
+  const cuda::DeviceRules<RecordingDevice> there{device, rules};
+  cuda::DeviceDecoder decoder{model, device, there, {.sequences = 2, .most_tokens = 20}, {}};
+  DecoderState state;
+  state.total = 20;
+  state.tokens = {1};
+  decoder.admit(1, state);
+  REQUIRE_THROWS_AS(decoder.admit(1, state), Error);
+  static_cast<void>(decoder.advance(4));
+  REQUIRE(device.launches_of_a_step == 1 + 3 + 1);  // the model, the step, the progress
+  REQUIRE(device.waits_of_a_step == 0);
+  REQUIRE(device.allocations == 0);
+}
+
+TEST_CASE("a bad row ends a loop with the error of its position, and the decoder goes on") {
+  const DecodeCase c = decode_case({}, 5);
+  TableHost host{c.table};
+  SpeculativeJacobiDenoiser denoiser{host, FixedWindow{.tokens = c.window}, NoNoise{}};
+  const LoopCase loop = loop_case(c, host, denoiser, 0);
+  HostDevice device;
+  TableModel<HostDevice> model{device, c.table, loop.room.branches, loop.room.most_tokens, 0};
+  const cuda::DeviceRules<HostDevice> rules{device, loop.rules};
+  cuda::DeviceDecoder decoder{model, device, rules, loop.room, small_device};
+  const auto start = [&](std::int64_t place, std::int64_t number) {
+    const auto n = static_cast<std::size_t>(number);
+    model.begin(place, loop.begins[n]);
+    return loop.starts[n];
+  };
+  model.spoiled = 6;
+  try {
+    static_cast<void>(decoder.decode(1, start));
+    FAIL("a NaN was decoded");
+  } catch (const Error& error) {
+    REQUIRE(error.code() == ErrorCode::invalid_logits);
+    REQUIRE(error.position() == 6);
+  }
+  model.spoiled = -1;
+  const std::vector<DecoderState> states = decoder.decode(3, start);
+  const auto requests = loop_requests(c);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    REQUIRE(states[i].tokens == denoiser.generate(requests[i]).tokens);
+  }
+}
 
 TEST_CASE("a loop on the device decodes as SpeculativeJacobiDenoiser does") {
   compare({}, SpeculativeAcceptance{}, MaximalCoupling{});

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 #include <span>
+#include <utility>
 
 #include "sjd/core/error.hpp"
 #include "sjd/cuda/launch.hpp"
@@ -85,7 +86,8 @@ class DeviceArray {
 };
 
 #if !defined(__CUDACC__)
-/// The CPU as a device, for the host executor: what it hands out holds poison first.
+/// The CPU as a device, for the host executor: what it hands out holds poison first, and a step is
+/// captured with its arguments and replayed, as a CUDA graph is.
 class HostDevice {
  public:
   using Launcher = HostLauncher;
@@ -94,6 +96,8 @@ class HostDevice {
   /// its steps, as a replayed graph has
   explicit HostDevice(HostOrder order = {}, bool looks = true)
       : launcher_{order}, poison_{order.poison}, looks_{looks} {}
+  HostDevice(const HostDevice&) = delete;
+  HostDevice& operator=(const HostDevice&) = delete;
 
   [[nodiscard]] Launcher& launcher() { return launcher_; }
   [[nodiscard]] void* allocate(std::size_t bytes) {
@@ -106,10 +110,13 @@ class HostDevice {
   void download(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 
   template <class Enqueue>
-  void repeat(std::int64_t, const Progress* progress, std::int32_t most_steps,
+  void repeat(std::int64_t shape, const Progress* progress, std::int32_t most_steps,
               const Enqueue& enqueue) {
+    const std::pair<std::int64_t, const Progress*> key{shape, progress};
+    if (graph_.empty() || key != captured_) graph_ = launcher_.capture(enqueue);
+    captured_ = key;
     for (std::int32_t i = 0; i < most_steps; ++i) {
-      enqueue(launcher_);
+      for (const auto& launch : graph_) launch();
       if (looks_ && progress->goes_on == 0) return;
     }
   }
@@ -118,6 +125,8 @@ class HostDevice {
   Launcher launcher_;
   unsigned char poison_;
   bool looks_;
+  HostLauncher::Graph graph_;  // of `captured_`
+  std::pair<std::int64_t, const Progress*> captured_{-1, nullptr};
 };
 #endif
 

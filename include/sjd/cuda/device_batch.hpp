@@ -111,8 +111,10 @@ class DeviceBatch {
   /// Leaves a place without a sequence.
   void clear(std::int64_t place) {
     const SequenceState none{};
+    const SequenceSettings nothing{};
     const std::uint64_t nowhere = BatchState::no_position;
     states_.write(place, {&none, 1});
+    settings_.write(place, {&nothing, 1});
     lost_.write(place, {&nowhere, 1});
   }
 

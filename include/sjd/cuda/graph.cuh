@@ -37,7 +37,7 @@ __global__ void ask_progress(cudaGraphConditionalHandle handle, const Words* pro
 #endif
 
 /// The current CUDA device for a DeviceDecoder: one stream, and one graph that holds a step. The
-/// graph is captured when the shape changes, and updated in place where the runtime can do that.
+/// graph is captured when the shape changes; one without a WHILE node is then updated in place.
 ///
 /// memory  owns its stream; what it allocates must be given back before it goes
 /// errors  CudaError, at the latest from the next call that waits
@@ -120,7 +120,8 @@ class GraphDevice {
       record([&] { enqueue(launcher_); }, &draft.graph);
     }
     captures_ += 1;
-    if (ready_ != nullptr && update(draft.graph)) return;
+    // A loop asks by a handle of its own graph: it is made anew.
+    if (ready_ != nullptr && !looks_ && update(draft.graph)) return;
     cudaGraphExec_t fresh = nullptr;
     check(cudaGraphInstantiate(&fresh, draft.graph, 0), "a graph");
     if (ready_ != nullptr) cudaGraphExecDestroy(ready_);

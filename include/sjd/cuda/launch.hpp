@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "sjd/cuda/detail/phases.hpp"
@@ -21,22 +22,44 @@ concept LauncherOf = requires(L& launcher, const Geometry& geometry,
 };
 
 #if !defined(__CUDACC__)
-/// Runs kernels on the CPU and counts them; pointers are host pointers.
+/// Runs kernels on the CPU and counts them; pointers are host pointers. Graphs that it captured
+/// belong to it, and it must not move.
 class HostLauncher {
  public:
   explicit HostLauncher(HostOrder order = {}) : order_{order} {}
 
+  /// Launches with their arguments, as a CUDA graph holds them.
+  using Graph = std::vector<std::function<void()>>;
+
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {
-    launched.push_back(geometry);
-    order_.seed += 1;
-    execute_on_host<Kernel>(geometry, arguments, order_);
+    const auto run = [this, geometry, arguments] {
+      launched.push_back(geometry);
+      order_.seed += 1;
+      execute_on_host<Kernel>(geometry, arguments, order_);
+    };
+    if (capturing_ != nullptr) {
+      capturing_->push_back(run);
+    } else {
+      run();
+    }
+  }
+
+  /// What `work(launcher)` launches, which does not run now.
+  template <class Work>
+  [[nodiscard]] Graph capture(const Work& work) {
+    Graph graph;
+    capturing_ = &graph;
+    work(*this);
+    capturing_ = nullptr;
+    return graph;
   }
 
   std::vector<Geometry> launched{};  ///< since the launcher was made
 
  private:
   HostOrder order_;
+  Graph* capturing_ = nullptr;
 };
 #endif
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sjd/core/error.hpp"
+#include "sjd/cuda/detail/join_kernel.hpp"
 #include "sjd/cuda/detail/window_kernel.hpp"
 #include "sjd/policies/noise_schedule.hpp"
 
@@ -45,9 +46,8 @@ void join(Launcher& launcher, const WindowArguments& arguments, std::int64_t seq
           int threads = 256) {
   expects(sequence >= 0 && arguments.rows >= 1 && arguments.rows <= arguments.batch.ring,
           ErrorCode::invalid_argument, "cuda::join: sequence >= 0, and rows in 1 .. ring");
-  WindowArguments joining = arguments;
-  joining.joins = sequence;
-  launcher.template launch<detail::WindowKernel>(Geometry{arguments.rows, 1, threads, 0}, joining);
+  launcher.template launch<detail::JoinKernel>(Geometry{arguments.rows, 1, threads, 0},
+                                               {arguments, sequence});
 }
 
 /// A noise schedule written out, on the host: kernels have no pow.

@@ -12,6 +12,7 @@ template void decode_step(Stream&, const StepArguments<Bf16>&);
 template void decode_step(Stream&, const StepArguments<Fp16>&);
 // Of the redraw kernel one type: it reads logits as the rows kernel does.
 template void decode_step(Stream&, const StepArguments<Bf16, HeadChange>&);
+template void join(Stream&, const WindowArguments&, std::int64_t, int);
 template void count_progress(Stream&, const ProgressArguments&);
 template void statistics(Stream&, const StatisticsArguments&, int);
 

@@ -51,7 +51,6 @@ struct WindowArguments {
   PosteriorTable posterior{};
   InputRow* input = nullptr;
   RowTask* tasks = nullptr;
-  std::int64_t joins = -1;  ///< the only sequence of the launch; its slots stand as they are
 };
 
 namespace detail {
@@ -112,6 +111,8 @@ struct WindowShared {
   std::int32_t steps;       // one denoising step is due
 };
 
+struct JoinKernel;
+
 /// See cuda::window. A block moves one slot and writes its row of the next pass.
 struct WindowKernel {
   using Shared = WindowShared;
@@ -120,10 +121,6 @@ struct WindowKernel {
 
   template <class Block>
   SJD_DEVICE static void run(Block& block, const Arguments& a) {
-    if (a.joins >= 0) {
-      lay_out(block, a);
-      return;
-    }
     const auto sequence = static_cast<std::int32_t>(block.cluster() / a.rows);
     const SequenceState& state = a.batch.states[sequence];
     if (state.status != SequenceStatus::running) return;
@@ -155,33 +152,7 @@ struct WindowKernel {
   }
 
  private:
-  /// The rows of the first pass of a sequence, whose state came from the host.
-  template <class Block>
-  SJD_DEVICE static void lay_out(Block& block, const Arguments& a) {
-    const SequenceState& state = a.batch.states[a.joins];
-    WindowCase c;
-    c.sequence = a.joins;
-    c.row = block.cluster();
-    c.slot = c.row - 1;
-    c.position = state.committed + c.slot;
-    c.iteration = state.iteration;
-    c.survives = true;
-    const bool there = c.slot < state.width && state.committed < state.total;
-    block.phase([&a, c, there](const Here& t) {
-      PosteriorRow::clear(t.shared->posterior, t.index);
-      if (t.index > 0) return;
-      Shared& s = *t.shared;
-      s.slot = {0, 0, -1};
-      if (there && c.slot < 0) s.slot = tip_of(a, c);
-      if (there && c.slot >= 0) s.slot = a.batch.slots[a.batch.slot(c.sequence, c.position)];
-      s.from_level = s.slot.level;
-      s.steps = 0;
-      write_rows(a, c, there ? &s.slot : nullptr);
-    });
-    if (a.noise.levels == 0) return;
-    block.phase([&a, c](const Here& t) { move_noise(a, c, t); });
-    if (a.posterior.scores != nullptr) feed_posterior(block, a, c);
-  }
+  friend struct JoinKernel;
 
   SJD_DEVICE static WindowCase window_case(const Arguments& a, const SequenceState& state,
                                            std::int32_t sequence, std::int32_t row) {
