@@ -298,9 +298,7 @@ struct AttentionKernel {
       to[0] = std::bit_cast<std::uint32_t>(x);
       to[1] = std::bit_cast<std::uint32_t>(y);
     } else {
-      const std::uint32_t low = rounded<Number>(x).bits;
-      const std::uint32_t high = rounded<Number>(y).bits;
-      to[0] = low | high << 16U;
+      to[0] = packed_pair(x, y);
     }
   }
 

@@ -42,6 +42,17 @@ SJD_HOST_DEVICE inline void store_pair(Bf16* to, float x, float y) {
   to[1] = rounded<Bf16>(y);
 }
 
+/// Two bf16 numbers in a word, the first one below; ties to even.
+SJD_DEVICE inline std::uint32_t packed_pair(float x, float y) {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t word = 0;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(y), "f"(x));
+  return word;
+#else
+  return std::uint32_t{rounded<Bf16>(x).bits} | std::uint32_t{rounded<Bf16>(y).bits} << 16U;
+#endif
+}
+
 /// Finite, neither NaN nor infinite.
 SJD_HOST_DEVICE inline bool is_finite(float x) {
   return (std::bit_cast<std::uint32_t>(x) & 0x7F800000U) != 0x7F800000U;
