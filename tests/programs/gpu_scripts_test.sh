@@ -15,6 +15,16 @@ expect 64 "$root/benchmarks/gpu/run" --part build,fast
 says err.txt "no part fast"
 expect 64 "$root/benchmarks/gpu/run" --fast
 
+SJD_GPU_HEADERS=$work/headers expect 0 "$root/benchmarks/gpu/run" --gather
+for file in nlohmann/json.hpp fmt/format.h; do
+  [ -s "headers/$file" ] || fail "--gather left no $file"
+done
+[ "$(du -sm headers | cut -f1)" -lt 32 ] || fail "the gathered headers are too large to travel"
+
+expect 0 "$root/examples/train/gpu" --help
+says out.txt "3 GB and cannot travel"
+expect 64 "$root/examples/train/gpu" --fast
+
 # The CSV of ncu, made up: three launches for two lines, then one kernel too few.
 {
   printf 'ncu\trows\tsjd\tbytes\t\t\t\t1000\t\t\t2\n'
