@@ -169,16 +169,17 @@ struct AttentionKernel {
     return t.shared->part[lane.strip + lane.tile.line + 8 * i][4 * lane.half + lane.tile.pair];
   }
 
-  SJD_DEVICE static std::int64_t group_size(const Arguments& a) {
-    return a.heads / a.cache.kv_heads;
+  /// 32 bits: a device divides 64 in a hundred instructions.
+  SJD_DEVICE static int group_size(const Arguments& a) {
+    return static_cast<int>(a.heads) / static_cast<int>(a.cache.kv_heads);
   }
   /// Row of the pass that query m of the block belongs to; -1: there is no such query.
   SJD_DEVICE static std::int64_t row_of(const Arguments& a, const Case& c, int m) {
-    const std::int64_t row = (c.query + m) / group_size(a);
+    const int row = (static_cast<int>(c.query) + m) / group_size(a);
     return row < a.rows ? c.group * a.rows + row : -1;
   }
   SJD_DEVICE static std::int64_t head_of(const Arguments& a, const Case& c, int m) {
-    return c.head * group_size(a) + (c.query + m) % group_size(a);
+    return c.head * group_size(a) + (static_cast<int>(c.query) + m) % group_size(a);
   }
 
   SJD_DEVICE static void begin(const Arguments& a, const Case& c, const Here& t, Own& own) {
@@ -355,10 +356,10 @@ struct CombineKernel {
   SJD_DEVICE static void run(Block& block, const Arguments& a) {
     const std::int64_t row = block.cluster();
     block.phase([&a, row](const Here& t) {
-      const std::int64_t dim = a.cache.head_dim;
-      for (std::int64_t i = t.index; i < a.heads * dim; i += t.count) {
-        a.attended[row * a.heads * dim + i] =
-            rounded<Number>(combined(a, row * a.heads + i / dim, i % dim));
+      const int dim = static_cast<int>(a.cache.head_dim);
+      const int size = static_cast<int>(a.heads) * dim;
+      for (int i = t.index; i < size; i += t.count) {
+        a.attended[row * size + i] = rounded<Number>(combined(a, row * a.heads + i / dim, i % dim));
       }
     });
   }

@@ -55,17 +55,19 @@ struct RotaryKernel {
   }
 
  private:
-  /// Heads of q and k together.
-  SJD_DEVICE static std::int64_t lines(const Arguments& a) { return a.heads + a.cache.kv_heads; }
+  /// Heads of q and k together. 32 bits: a device divides 64 in a hundred instructions.
+  SJD_DEVICE static int lines(const Arguments& a) {
+    return static_cast<int>(a.heads + a.cache.kv_heads);
+  }
   SJD_DEVICE static Number* line(const Arguments& a, std::int64_t row, std::int64_t index) {
     return a.qkv + (row * (lines(a) + a.cache.kv_heads) + index) * a.cache.head_dim;
   }
 
   SJD_DEVICE static void add_squares(const Arguments& a, std::int64_t row, const Here& t) {
-    for (std::int64_t i = t.index; i < lines(a) * parts; i += t.count) {
+    for (int i = t.index; i < lines(a) * parts; i += t.count) {
       const Number* x = line(a, row, i / parts);
       float sum = 0.0F;
-      for (std::int64_t d = i % parts; d < a.cache.head_dim; d += parts) {
+      for (int d = i % parts; d < a.cache.head_dim; d += parts) {
         sum += to_float(x[d]) * to_float(x[d]);
       }
       t.words[i] = std::bit_cast<std::uint32_t>(sum);
@@ -73,7 +75,7 @@ struct RotaryKernel {
   }
 
   /// What a head is multiplied by before its norm weights.
-  SJD_DEVICE static float factor(const Arguments& a, std::int64_t index, const Here& t) {
+  SJD_DEVICE static float factor(const Arguments& a, int index, const Here& t) {
     float sum = 0.0F;
     for (int i = 0; i < parts; ++i) sum += std::bit_cast<float>(t.words[index * parts + i]);
     return 1.0F / std::sqrt(sum / static_cast<float>(a.cache.head_dim) + a.epsilon);
@@ -82,10 +84,10 @@ struct RotaryKernel {
   /// One pair (j, j + half) of a head at a time.
   SJD_DEVICE static void rotate(const Arguments& a, std::int64_t row, const RowPlace& place,
                                 const Here& t) {
-    const std::int64_t half = a.cache.head_dim / 2;
-    for (std::int64_t i = t.index; i < lines(a) * half; i += t.count) {
-      const std::int64_t index = i / half;
-      const std::int64_t j = i % half;
+    const int half = static_cast<int>(a.cache.head_dim) / 2;
+    for (int i = t.index; i < lines(a) * half; i += t.count) {
+      const int index = i / half;
+      const int j = i % half;
       Number* x = line(a, row, index);
       float left = to_float(x[j]);
       float right = to_float(x[j + half]);
@@ -120,8 +122,9 @@ struct RotaryKernel {
 
   SJD_DEVICE static void store_values(const Arguments& a, std::int64_t row, const RowPlace& place,
                                       const Here& t) {
-    const std::int64_t dim = a.cache.head_dim;
-    for (std::int64_t i = t.index; i < a.cache.kv_heads * dim; i += t.count) {
+    const int dim = static_cast<int>(a.cache.head_dim);
+    const int size = static_cast<int>(a.cache.kv_heads) * dim;
+    for (int i = t.index; i < size; i += t.count) {
       const float x = to_float(line(a, row, lines(a))[i]);
       const std::int64_t head = a.cache.head(place.slot, a.layer, i / dim);
       a.cache.values[head + a.cache.value(place.position, i % dim)] = stored(x);
