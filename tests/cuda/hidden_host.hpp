@@ -19,7 +19,7 @@ namespace sjd::test {
 class HiddenHost : public TableHost {
  public:
   static constexpr std::int64_t dim = 16;
-  static constexpr std::int64_t width = 32;
+  static constexpr std::int64_t width = 64;  // more than the threads of a small block
 
   explicit HiddenHost(const TableOptions& options)
       : TableHost{options},
