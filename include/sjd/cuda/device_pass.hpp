@@ -14,10 +14,10 @@ namespace sjd::cuda {
 /// said by the rows themselves.
 ///
 /// shapes  input [sequences, branches, rows]; a row with sequence < 0 is not there: the model
-///         leaves its caches and its outputs alone. embeddings [sequences x rows, dim], row
-///         InputRow::embedding of it is fed at level > 0; null without noise. logits [sequences x
-///         branches x rows, vocab] and hidden [sequences x branches x rows, hidden_dim]: the row of
-///         the same index as in input; hidden may be null
+///         leaves its caches alone, and nobody reads its outputs. embeddings [sequences x rows,
+///         dim], row InputRow::embedding of it is fed at level > 0; null without noise. logits
+///         [sequences x branches x rows, vocab] and hidden [sequences x branches x rows,
+///         hidden_dim]: the row of the same index as in input; hidden may be null
 /// order   the live rows of one (sequence, branch) come first and have consecutive positions. The
 ///         first position says how many rows of that cache stay: the model forgets everything at
 ///         and behind it
