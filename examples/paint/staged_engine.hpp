@@ -19,6 +19,8 @@ class StagedEngine final : public Engine {
   using Buffer = sjd::detail::StagedBuffer<Model>;
 
  public:
+  /// Passes of more rows than 64 a sequence and branch are cut, which costs time and changes
+  /// nothing.
   StagedEngine(const std::filesystem::path& directory, const std::string& weights_file,
                std::int64_t sequences)
       : model_{backend_, directory, weights_file, {.sequences = sequences, .rows = 64}},

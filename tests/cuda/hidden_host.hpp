@@ -92,8 +92,8 @@ struct DeviceTwin<HeadCorrector> {
     guided.resize(size((corrector.depth + 1) * HiddenHost::dim));
     roots.resize(size(corrector.depth * HiddenHost::width));
     line.resize(size(2 * HiddenHost::width));
-    change = {lines.tables(),    corrector.depth, branches,     c.window,
-              all.hidden.data(), guided.data(),   roots.data(), line.data()};
+    change = {lines.tables(),    sequences,     corrector.depth, branches,   c.window,
+              all.hidden.data(), guided.data(), roots.data(),    line.data()};
   }
   DeviceTwin(const DeviceTwin&) = delete;
 

@@ -94,7 +94,39 @@ struct RecordingDevice {
   Launcher launcher_;
 };
 
+/// Writes one number.
+struct WriteNumber {
+  struct Shared {};
+  struct Arguments {
+    int* to;
+    int value;
+  };
+  template <class Block>
+  static void run(Block& block, const Arguments& a) {
+    block.phase([a](const cuda::Thread<Shared>&) { *a.to = a.value; });
+  }
+};
+
 }  // namespace
+
+TEST_CASE("a captured step goes with the arrays that it was captured for") {
+  HostDevice device{{}, false};
+  int written = 0;
+  const auto run = [&](cuda::Progress* progress, int value) {
+    device.repeat(1, progress, 1, [&](auto& launcher) {
+      launcher.template launch<WriteNumber>({1, 1, 32, 0}, {&written, value});
+    });
+    return written;
+  };
+  void* memory = device.allocate(sizeof(cuda::Progress));
+  auto* progress = static_cast<cuda::Progress*>(memory);
+  // Whoever comes next may be given the same address.
+  const volatile auto address = reinterpret_cast<std::uintptr_t>(progress);
+  REQUIRE(run(progress, 1) == 1);
+  REQUIRE(run(progress, 2) == 1);
+  device.deallocate(memory);
+  REQUIRE(run(reinterpret_cast<cuda::Progress*>(address), 3) == 3);
+}
 
 TEST_CASE("a pass and a step in the loop are five launches, no allocation and no wait") {
   RecordingDevice device;
@@ -143,6 +175,60 @@ TEST_CASE("a bad row ends a loop with the error of its position, and the decoder
   const auto requests = loop_requests(c);
   for (std::size_t i = 0; i < states.size(); ++i) {
     REQUIRE(states[i].tokens == denoiser.generate(requests[i]).tokens);
+  }
+}
+
+TEST_CASE("decoders that follow one another on one device have steps of their own") {
+  HostDevice device;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    DecodeCase c = decode_case({}, seed);
+    c.table.vocab = 5 + static_cast<std::int64_t>(seed);
+    TableHost host{c.table};
+    SpeculativeJacobiDenoiser denoiser{host, FixedWindow{.tokens = c.window}, NoNoise{}};
+    const LoopCase loop = loop_case(c, host, denoiser, 0);
+    const std::vector<DecoderState> states = run_loop(loop, device, small_device, cuda::NoChange{});
+    const auto requests = loop_requests(c);
+    CAPTURE(seed);
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      REQUIRE(states[i].tokens == denoiser.generate(requests[i]).tokens);
+    }
+  }
+}
+
+TEST_CASE("a device decoder refuses what does not fit") {
+  const DecodeCase c = decode_case({}, 5);
+  HiddenHost host{c.table};
+  SpeculativeJacobiDenoiser denoiser{host, FixedWindow{.tokens = c.window}, NoNoise{},
+                                     HeadCorrector{.depth = 3}};
+  LoopCase loop = loop_case(c, host, denoiser, 0);
+  HostDevice device;
+  const hosts::CorrectorLines lines{host.corrector_head().weights()};
+  const auto refused = [&](std::int64_t sequences, std::int64_t depth) {
+    const cuda::DeviceHead head{device, lines.tables(), sequences, depth};
+    try {
+      static_cast<void>(run_loop(loop, device, small_device, head.change()));
+      return false;
+    } catch (const Error& error) {
+      return error.code() == ErrorCode::invalid_argument;
+    }
+  };
+  CHECK_FALSE(refused(loop.room.sequences, 3));
+  CHECK(refused(loop.room.sequences - 1, 3));
+  CHECK(refused(loop.room.sequences, 2));
+  loop.poll_every = 0;
+  CHECK(refused(loop.room.sequences, 3));
+  loop.poll_every = 1;
+  loop.room.hidden_dim = 0;
+  CHECK(refused(loop.room.sequences, 3));
+
+  TableModel<HostDevice> model{device, c.table, loop.room.branches, loop.room.most_tokens, 0};
+  cuda::DecodeRules plain = loop.rules;
+  plain.depth = 0;
+  const cuda::DeviceRules<HostDevice> rules{device, plain};
+  cuda::DeviceDecoder decoder{model, device, rules, loop.room, small_device};
+  for (const std::int64_t place : {std::int64_t{-1}, loop.room.sequences}) {
+    REQUIRE_THROWS_AS(decoder.admit(place, loop.starts[0]), Error);
+    REQUIRE_THROWS_AS(decoder.release(place), Error);
   }
 }
 

@@ -105,7 +105,11 @@ class HostDevice {
     if (memory == nullptr) throw std::bad_alloc{};
     return std::memset(memory, poison_, bytes);
   }
-  void deallocate(void* memory) { std::free(memory); }
+  /// A step is captured for the arrays of one decoder and goes with them.
+  void deallocate(void* memory) {
+    if (memory == captured_.second) graph_.clear();
+    std::free(memory);
+  }
   void upload(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) { std::memcpy(to, from, bytes); }
 

@@ -64,17 +64,19 @@ class DeviceDecoder {
             "DeviceDecoder: the rules are of another vocabulary");
     expects(redraws || rules.rules().depth == 0, ErrorCode::invalid_argument,
             "DeviceDecoder: the rules have a corrector; give it as cuda::DeviceCorrector");
+    check_hidden();
   }
   DeviceDecoder(const DeviceDecoder&) = delete;
   DeviceDecoder& operator=(const DeviceDecoder&) = delete;
 
   [[nodiscard]] std::int64_t sequences() const { return room_.sequences; }
 
-  /// Lets a sequence join at a free place; its prompt has run in the model's sequence `place`.
+  /// Lets a sequence join at a free place; its prompt has run in the model's sequence `place`, and
+  /// the cache there holds what the state has committed, but for the last token.
   ///
-  /// errors  contract if the place is taken, or the state larger than the room
+  /// errors  contract if there is no such place, or it is taken, or the state larger than the room
   void admit(std::int64_t place, DecoderState state) {
-    Place& at = places_.at(static_cast<std::size_t>(place));
+    Place& at = this->at(place);
     expects(!at.taken, ErrorCode::contract, "DeviceDecoder: the place is taken");
     expects(!state.finished(), ErrorCode::contract, "DeviceDecoder: the picture is finished");
     batch_.put(place, state, rules_->rules().window_rows);
@@ -82,9 +84,13 @@ class DeviceDecoder {
     join(device_->launcher(), window(room_.sequences), place);
   }
 
-  /// Runs up to `most_steps` passes, fewer if less than `least_live` sequences are left. Returns
-  /// how many are.
+  /// Runs up to `most_steps` >= 1 passes, fewer if less than `least_live` >= 1 sequences are left.
+  /// Returns how many are.
+  ///
+  /// errors  invalid_argument for other numbers
   std::int64_t advance(std::int32_t most_steps, std::int64_t least_live = 1) {
+    expects(most_steps >= 1 && least_live >= 1, ErrorCode::invalid_argument,
+            "DeviceDecoder: most_steps and least_live must be at least 1");
     const std::int64_t used = used_places();
     if (used == 0) return 0;
     Progress progress;
@@ -114,31 +120,27 @@ class DeviceDecoder {
 
   /// Takes a sequence out, finished or not, and frees its place.
   ///
-  /// errors  contract if the place is free; those of check_sequence if the sequence stands still:
-  ///         invalid_logits, empty_support or contract
+  /// errors  contract if the place is free, or there is none; those of check_sequence if the
+  ///         sequence stands still: invalid_logits, empty_support or contract. The place is free
+  ///         then
   [[nodiscard]] DecoderState release(std::int64_t place) {
-    Place& at = places_.at(static_cast<std::size_t>(place));
+    Place& at = this->at(place);
     expects(at.taken, ErrorCode::contract, "DeviceDecoder: the place is free");
-    at.taken = false;
-    const auto vacate = [&] {
-      batch_.clear(place);
-      join(device_->launcher(), window(room_.sequences), place);
-    };
     try {
       batch_.get(place, at.state);
-    } catch (const Error&) {
-      vacate();
+    } catch (...) {
+      vacate(place);
       throw;
     }
-    vacate();
+    vacate(place);
     return std::move(at.state);
   }
 
   /// Decodes `count` pictures, as many at a time as there are places; `start(place, number)` runs
   /// the prompt of a picture in the model's sequence `place` and returns its first state. The host
-  /// looks at the progress every `poll_every` passes, and when one may join.
+  /// looks at the progress every `poll_every` >= 1 passes, and when one may join.
   ///
-  /// errors  as release(); all places are then free
+  /// errors  as advance() and release(), and what `start` throws; all places are then free
   template <class Start>
   [[nodiscard]] std::vector<DecoderState> decode(std::int64_t count, const Start& start,
                                                  std::int32_t poll_every = 8) {
@@ -155,11 +157,7 @@ class DeviceDecoder {
         }
       }
     } catch (...) {
-      for (std::size_t i = 0; i < places_.size(); ++i) {
-        if (!std::exchange(places_[i].taken, false)) continue;
-        batch_.clear(static_cast<std::int64_t>(i));
-        join(device_->launcher(), window(room_.sequences), static_cast<std::int64_t>(i));
-      }
+      vacate_all();
       throw;
     }
   }
@@ -196,6 +194,46 @@ class DeviceDecoder {
   }
   [[nodiscard]] bool needs_keys() const {
     return plan(room_.sequences).split || (redraws && redraw_plan(room_.sequences).split);
+  }
+
+  /// Without this a kernel would read or write behind an array.
+  void check_hidden() const {
+    if constexpr (requires { model_->hidden_dim(); }) {
+      expects(room_.hidden_dim == 0 || room_.hidden_dim == model_->hidden_dim(),
+              ErrorCode::invalid_argument,
+              "DeviceDecoder: room.hidden_dim is not the model's hidden_dim()");
+    }
+    if constexpr (requires { corrector_.head; }) {
+      expects(corrector_.head.hidden_dim == room_.hidden_dim &&
+                  corrector_.head.vocab == rules_->rules().vocab &&
+                  corrector_.sequences >= room_.sequences &&
+                  corrector_.depth >= rules_->rules().depth,
+              ErrorCode::invalid_argument,
+              "DeviceDecoder: the corrector head is of another width or vocabulary, or made for "
+              "fewer sequences or drafts");
+    }
+  }
+
+  [[nodiscard]] Place& at(std::int64_t place) {
+    expects(place >= 0 && place < sequences(), ErrorCode::contract,
+            "DeviceDecoder: there is no such place");
+    return places_[static_cast<std::size_t>(place)];
+  }
+  /// Frees a place; a device that fails has nothing left to keep.
+  void vacate(std::int64_t place) {
+    at(place).taken = false;
+    batch_.clear(place);
+    join(device_->launcher(), window(room_.sequences), place);
+  }
+  /// The same for all, for an error on its way: one of the device must not take its place.
+  void vacate_all() noexcept {
+    for (std::int64_t place = 0; place < sequences(); ++place) {
+      if (!at(place).taken) continue;
+      try {
+        vacate(place);
+      } catch (...) {
+      }
+    }
   }
 
   [[nodiscard]] std::int64_t taken() const {

@@ -81,6 +81,7 @@ class DeviceHead {
   /// `host`: tables in host memory, see hosts::CorrectorLines
   DeviceHead(Device& device, const HeadTables& host, std::int64_t sequences, std::int64_t depth)
       : sizes_{host},
+        sequences_{sequences},
         depth_{depth},
         neighbours_{device, {host.neighbours, size(host.neighbour_count)}},
         now_{device, {host.now, size(table_size())}},
@@ -108,6 +109,7 @@ class DeviceHead {
     change.head.inner = inner_.data();
     change.head.output = output_.data();
     change.head.inner_bias = inner_bias_.data();
+    change.sequences = sequences_;
     change.depth = depth_;
     change.guided = guided_.data();
     change.roots = roots_.data();
@@ -122,6 +124,7 @@ class DeviceHead {
   }
 
   HeadTables sizes_;
+  std::int64_t sequences_;
   std::int64_t depth_;
   DeviceArray<std::int32_t, Device> neighbours_;
   DeviceArray<Bf16, Device> now_;

@@ -64,7 +64,11 @@ class GraphDevice {
     check(cudaMalloc(&memory, bytes), "an array of a decoder");
     return memory;
   }
-  void deallocate(void* memory) { cudaFree(memory); }
+  /// A graph is captured for the arrays of one decoder and is not launched without them.
+  void deallocate(void* memory) {
+    if (memory == captured_.second) captured_ = {-1, nullptr};
+    cudaFree(memory);
+  }
   void upload(void* to, const void* from, std::size_t bytes) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "sending an array");
     check(cudaStreamSynchronize(stream_), "sending an array");

@@ -79,6 +79,7 @@ class LlamaBook {
   void note_prefill(std::int32_t sequence, std::int64_t words, std::int64_t branches) {
     at(sequence, 0).prompt_rows = words + 1;
     if (branches == max_branches) at(sequence, 1).prompt_rows = 1;
+    if (unseen_) note_unseen_passes();
   }
 
   /// errors  contract, naming sequence, branch and position
@@ -114,9 +115,10 @@ class LlamaBook {
       at(row.sequence, row.branch).image_rows = row.position + 1;
     }
   }
-  /// Notes that passes may have run that nobody reported: any keep_length is believed from here on,
-  /// until the next prefill.
+  /// Notes that passes may run from here on that nobody reports, as those of a replayed graph: any
+  /// keep_length is believed.
   void note_unseen_passes() {
+    unseen_ = true;
     for (Branch& branch : branches_) branch.image_rows = config_->image_tokens();
   }
 
@@ -217,6 +219,7 @@ class LlamaBook {
   bool accepts_noise_;
   std::string owner_;
   std::vector<Branch> branches_;  // [max_sequences, max_branches]
+  bool unseen_ = false;           // passes may run that nobody reports
 };
 
 }  // namespace sjd::hosts

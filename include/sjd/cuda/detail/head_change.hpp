@@ -77,6 +77,7 @@ struct HeadChange {
   };
 
   HeadTables head{};
+  std::int64_t sequences = 0;  // that guided, roots and lines have room for
   std::int64_t depth = 0;
   std::int64_t branches = 1;
   std::int64_t rows = 1;
