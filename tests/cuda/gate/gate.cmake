@@ -4,7 +4,10 @@
 # EXPECTED: kernels; REGISTERS: most of a thread; NEEDED, REFUSED: words of the PTX, with commas.
 # Compiles all kernels for one architecture, warnings and spills being errors, prints registers and
 # static shared memory of each, and holds them to the budget.
-set(most_sequence_registers 128) # one block a sequence: it has a multiprocessor to itself
+# One block or cluster a sequence, which has a multiprocessor to itself. Sequences fit 64 but on
+# sm_80, where that spills 8 bytes.
+set(most_redraw_registers 128)
+set(most_sequences_registers 80)
 set(most_shared 49152) # what a kernel may declare statically
 set(flags -std=c++20 --expt-relaxed-constexpr -arch=sm_${ARCH} -Werror all-warnings
           -Xcompiler=-Wall,-Wextra -I ${INCLUDE})
@@ -38,8 +41,10 @@ foreach(entry use IN ZIP_LISTS entries used)
   endif()
   message("sm_${ARCH}: ${registers} registers, ${shared} bytes of static shared memory: ${name}")
   set(limit ${REGISTERS})
-  if(name MATCHES "RedrawKernel|SequencesKernel")
-    set(limit ${most_sequence_registers})
+  if(name MATCHES "RedrawKernel")
+    set(limit ${most_redraw_registers})
+  elseif(name MATCHES "SequencesKernel")
+    set(limit ${most_sequences_registers})
   endif()
   if(registers GREATER limit OR shared GREATER most_shared)
     message(FATAL_ERROR "sm_${ARCH}: over the budget of ${limit} registers and "
