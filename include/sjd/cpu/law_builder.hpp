@@ -82,7 +82,7 @@ class LawBuilder {
   /// The same out of the logits of at most two branches, guided by `scale`, in one sweep that
   /// writes none of them; false if that sweep cannot tell, and nothing was done.
   ///
-  /// It can tell of long rows of finite logits with a top-k that no tie straddles, and no top-p.
+  /// It can tell of long rows of finite logits with a top-k and no top-p.
   ///
   /// shapes  row, last [vocab]; one branch: row = last
   template <LogitType T>
@@ -107,9 +107,11 @@ class LawBuilder {
     list.floor =
         search_.find_above({values_.data(), nullptr, list.size}, static_cast<double>(k), guess);
     const MassTotal all = kernel_->masses(list, ids_.data(), masses_.data());
-    if (all.size > k) return false;
-    const auto kept = static_cast<std::size_t>(all.size);
-    law.set_list({ids_.data(), kept}, {masses_.data(), kept}, all.sum);
+    kept_ = all.size;
+    const std::uint64_t dropped = kept_ > k ? drop_packed_ties(list, kept_ - k) : 0;
+    if (kept_ > k) return false;
+    const auto kept = static_cast<std::size_t>(kept_);
+    law.set_list({ids_.data(), kept}, {masses_.data(), kept}, all.sum - dropped);
     return true;
   }
 
@@ -178,6 +180,34 @@ class LawBuilder {
     const float low = value_of(rank + 3.0 * spread + 2.0);
     const float high = value_of(std::max(1.0, rank - 2.0 * spread));
     return {low, low > lowest ? low + 0.5F * (high - low) : low, high};
+  }
+
+  /// Drops the last `excess` of the tokens whose logit is exactly the floor of a packed list, and
+  /// returns what they weighed. Nothing is dropped if a logit from the floor up has no mass: the
+  /// list then does not say which mass is whose.
+  std::uint64_t drop_packed_ties(const MassRow& list, std::int64_t excess) {
+    const Pivots floors{list.floor, list.floor, list.floor};
+    std::uint64_t from_floor[3] = {};
+    kernel_->weigh({list.logits, nullptr, list.size}, floors, from_floor);
+    if (from_floor[0] != static_cast<std::uint64_t>(kept_)) return 0;
+    std::int64_t i = list.size, at = kept_;  // at: the place of logit i in ids_ and masses_
+    for (; excess > 0; --at) {
+      const float logit = list.logits[--i];
+      at += logit < list.floor ? 1 : 0;
+      excess -= logit == list.floor ? 1 : 0;
+    }
+    std::uint64_t dropped = 0;
+    auto out = static_cast<std::size_t>(at), in = out;
+    for (; i < list.size; ++i) {  // without a branch: nobody could guess it
+      const bool kept = list.logits[i] > list.floor, tie = list.logits[i] == list.floor;
+      dropped += tie ? masses_[in] : 0U;
+      ids_[out] = ids_[in];
+      masses_[out] = masses_[in];
+      out += kept ? 1U : 0U;
+      in += kept || tie ? 1U : 0U;
+    }
+    kept_ = static_cast<std::int64_t>(out);
+    return dropped;
   }
 
   /// Drops the last `excess` of the tokens whose logit is exactly `floor`.
