@@ -53,6 +53,20 @@ TEST_CASE("a draft that the target cannot draw is refused whatever the uniform")
   CHECK(SpeculativeAcceptance{}.accept(first, {}, slot, law_of({3, 1})));
 }
 
+TEST_CASE("a list law with more tokens than masses is refused and changes nothing") {
+  TokenLaw law = law_of({3, 0, 5});
+  const TokenLaw before = law;
+  const std::array<TokenId, 3> tokens{0, 4, 9};
+  const std::array<std::uint32_t, 2> masses{7, 8};
+  try {
+    law.set_list(tokens, masses);
+    FAIL("a token without a mass was taken");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::contract);
+  }
+  CHECK(law == before);
+}
+
 TEST_CASE("a copy of a law stays what it was when the law is written again") {
   TokenLaw law = law_of({3, 0, 5});
   const TokenLaw copy = law;

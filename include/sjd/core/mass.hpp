@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sjd/core/config.hpp"
+#include "sjd/core/error.hpp"
 #include "sjd/core/numeric.hpp"
 #include "sjd/core/shared_list.hpp"
 #include "sjd/model.hpp"
@@ -143,8 +144,12 @@ class TokenLaw {
   }
 
   /// The same with what the masses add up to.
+  ///
+  /// errors  contract: not as many masses as tokens; the law stays as it was
   void set_list(std::span<const TokenId> tokens, std::span<const std::uint32_t> masses,
                 std::uint64_t sum) {
+    expects(tokens.size() == masses.size(), ErrorCode::contract,
+            "sjd: a list law needs one mass for each token");
     clear();
     list_.assign(tokens, masses);
     kind_ = Kind::list;
