@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "support/any_policy.hpp"
@@ -151,6 +153,19 @@ auto policies_of(const MatrixPoint& point, Enumeration& all) {
   return std::tuple_cat(common, entry(), correctors());
 }
 
+/// The AR law of an instance. The long run meets all compositions of one instance in a row, so the
+/// last one is kept.
+inline const Joint& autoregressive_law(const Instance& instance, const TableLaw& table,
+                                       bool greedy) {
+  static std::optional<std::pair<Instance, bool>> known;
+  static Joint joint;
+  if (known != std::pair{instance, greedy}) {
+    joint = autoregressive_joint(table, request_of(instance), greedy);
+    known = {instance, greedy};
+  }
+  return joint;
+}
+
 /// Enumerates one point under a criterion and returns its distance from AR.
 template <class Acceptance, bool noisy, bool corrected>
 long double enumerate_point(const MatrixPoint& point, Tally& tally) {
@@ -169,9 +184,9 @@ long double enumerate_point(const MatrixPoint& point, Tally& tally) {
       [&](const auto&... policy) {
         SpeculativeJacobiDenoiser decoder{host, Acceptance{}, policy...};
         static_assert(decltype(decoder)::is_lossless == Acceptance::is_lossless);
-        const auto request = request_of(instance);
-        return tally.add(enumerate_decoder(decoder, all, request, Ages::do_not_matter, counts),
-                         autoregressive_joint(host.law(), request, greedy));
+        return tally.add(
+            enumerate_decoder(decoder, all, request_of(instance), Ages::do_not_matter, counts),
+            autoregressive_law(instance, host.law(), greedy));
       },
       policies_of<noisy, corrected>(point, all));
 }

@@ -24,6 +24,8 @@ struct Instance {
   std::int64_t top_k = 0;
   bool guided = false;
   std::uint64_t seed = 1;
+
+  friend bool operator==(const Instance&, const Instance&) = default;
 };
 
 /// Some rules only fail with three or more tokens, four or more positions, three or more rows, or a
