@@ -103,6 +103,12 @@ function(sjd_add_example_tests)
   add_test(NAME "example: 03_own_engine" COMMAND 03_own_engine)
   set_tests_properties("example: 03_own_engine" PROPERTIES
                        PASS_REGULAR_EXPRESSION "6 pictures, [3-9].*equal to plain AR")
+  if(TARGET 04_device_loop)
+    add_test(NAME "example: 04_device_loop" COMMAND 04_device_loop
+                                                    "${PROJECT_SOURCE_DIR}/examples/paint/model")
+    set_tests_properties("example: 04_device_loop" PROPERTIES PASS_REGULAR_EXPRESSION
+                                                              "3 pictures of 16.*, 3 equal")
+  endif()
 endfunction()
 
 # Instructions per element of the row path; compiled for the processor that valgrind imitates.

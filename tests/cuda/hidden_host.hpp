@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <utility>
-#include <vector>
 
 #include "cuda/decode_cases.hpp"
 #include "sjd/hosts/corrector_head.hpp"
 #include "sjd/hosts/corrector_lines.hpp"
+#include "support/random_head.hpp"
 #include "support/table_host.hpp"
 
 namespace sjd::test {
@@ -19,12 +17,9 @@ namespace sjd::test {
 class HiddenHost : public TableHost {
  public:
   static constexpr std::int64_t dim = 16;
-  static constexpr std::int64_t width = 64;  // more than the threads of a small block
 
   explicit HiddenHost(const TableOptions& options)
-      : TableHost{options},
-        head_{std::make_shared<hosts::CorrectorHead>(weights(options),
-                                                     hosts::InstructionSet::scalar, 1)} {}
+      : TableHost{options}, head_{random_head(options.vocab, dim, options.seed)} {}
 
   [[nodiscard]] std::int64_t hidden_dim() const { return dim; }
   [[nodiscard]] hosts::CorrectorHead& corrector_head() { return *head_; }
@@ -43,39 +38,6 @@ class HiddenHost : public TableHost {
   }
 
  private:
-  /// Numbers of bf16 in [-gain, gain].
-  static std::vector<float> numbers(std::uint64_t seed, std::int64_t count, float gain) {
-    std::vector<float> values;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float x = gain * TableRule::unit(mix(seed * 1000003 + static_cast<std::uint64_t>(i)));
-      values.push_back(std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xFFFF0000U));
-    }
-    return values;
-  }
-
-  static hosts::CorrectorWeights weights(const TableOptions& options) {
-    using hosts::PackedLinear;
-    using hosts::RowTable;
-    constexpr auto fp32 = hosts::Storage::fp32;
-    const std::int64_t vocab = options.vocab;
-    const std::uint64_t seed = options.seed * 16;
-    hosts::CorrectorWeights w;
-    w.neighbours = {1, 2, 5};
-    w.storage = fp32;
-    w.vocab = vocab;
-    w.width = width;
-    w.distances = 3;
-    w.now = RowTable{numbers(seed + 1, 3 * (vocab + 1) * width, 0.7F), width, fp32};
-    w.before = RowTable{numbers(seed + 2, 3 * (vocab + 1) * width, 0.7F), width, fp32};
-    w.changed = RowTable{numbers(seed + 3, 3 * width, 0.7F), width, fp32};
-    w.distance = RowTable{numbers(seed + 4, 3 * width, 0.7F), width, fp32};
-    w.inner_bias = numbers(seed + 5, width, 0.5F);
-    w.input = PackedLinear{numbers(seed + 6, width * 2 * dim, 0.3F), width, 2 * dim, fp32};
-    w.inner = PackedLinear{numbers(seed + 7, width * width, 0.3F), width, width, fp32};
-    w.output = PackedLinear{numbers(seed + 8, vocab * width, 0.6F), vocab, width, fp32};
-    return w;
-  }
-
   std::shared_ptr<hosts::CorrectorHead> head_;  // copies of a host share it
 };
 
@@ -90,8 +52,8 @@ struct DeviceTwin<HeadCorrector> {
     const auto branches = static_cast<std::int64_t>(c.scales) + 1;
     all.hidden.resize(size(branches * c.window * HiddenHost::dim));
     guided.resize(size((corrector.depth + 1) * HiddenHost::dim));
-    roots.resize(size(corrector.depth * HiddenHost::width));
-    line.resize(size(2 * HiddenHost::width));
+    roots.resize(size(corrector.depth * random_head_width));
+    line.resize(size(2 * random_head_width));
     change = {lines.tables(),    sequences,     corrector.depth, branches,   c.window,
               all.hidden.data(), guided.data(), roots.data(),    line.data()};
   }

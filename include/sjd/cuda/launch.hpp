@@ -33,25 +33,33 @@ class HostLauncher {
 
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {
-    const auto run = [this, geometry, arguments] {
+    enqueue([this, geometry, arguments] {
       launched.push_back(geometry);
       order_.seed += 1;
       execute_on_host<Kernel>(geometry, arguments, order_);
-    };
+    });
+  }
+
+  /// Work that is no kernel, in order with the launches; copied where a capture holds it.
+  template <class Work>
+  void enqueue(const Work& work) {
     if (capturing_ != nullptr) {
-      capturing_->push_back(run);
+      capturing_->push_back(work);
     } else {
-      run();
+      work();
     }
   }
 
-  /// What `work(launcher)` launches, which does not run now.
+  /// What `work(launcher)` enqueues, which does not run now.
   template <class Work>
   [[nodiscard]] Graph capture(const Work& work) {
     Graph graph;
+    const struct End {
+      Graph*& capturing;
+      ~End() { capturing = nullptr; }
+    } end{capturing_};
     capturing_ = &graph;
     work(*this);
-    capturing_ = nullptr;
     return graph;
   }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -21,6 +22,8 @@
 #include "sjd/model.hpp"
 
 namespace sjd::hosts {
+
+class CorrectorHead;
 
 /// The reference host on a device: the model of docs/checkpoint.md with weights, activations and
 /// cache in `Number` (float or cuda::Bf16), sums and the residual stream in fp32.
@@ -70,6 +73,20 @@ class LlamaCuda {
   [[nodiscard]] std::int64_t max_sequences() const { return book_.max_sequences(); }
   [[nodiscard]] std::int64_t hidden_dim() const { return config_.hidden_size; }
   [[nodiscard]] bool accepts_noise() const { return weights_.noisy(); }
+
+  [[nodiscard]] bool has_corrector() const noexcept { return corrector_ != nullptr; }
+  /// Takes the corrector head of these weights (CorrectorHead::load), or none. One with fp32
+  /// storage has the bits of cuda::DeviceHead.
+  void set_corrector(std::shared_ptr<CorrectorHead> head) { corrector_ = std::move(head); }
+  /// The corrector head, which a denoiser runs on the CPU.
+  ///
+  /// errors  contract if there is none
+  [[nodiscard]] CorrectorHead& corrector_head() {
+    expects(has_corrector(), ErrorCode::contract,
+            "LlamaCuda: no corrector head was set; call set_corrector, or decode without "
+            "HeadCorrector");
+    return *corrector_;
+  }
 
   /// Image rows of the input embedding [vocab_size, hidden_size], host memory.
   [[nodiscard]] MatrixView<const float> embedding_table() const {
@@ -262,6 +279,7 @@ class LlamaCuda {
   LlamaCudaWeights<Number> weights_;
   LlamaBook book_;
   LlamaCudaEngine<Backend, Number> engine_;
+  std::shared_ptr<CorrectorHead> corrector_;
   InputRow* input_;                  // [most_rows], of forward and prefill
   std::int32_t* gather_;             // [most_rows], of forward and prefill
   std::vector<InputRow> rows_;       // of one run

@@ -40,8 +40,8 @@ namespace sjd::hosts::detail::amx {
   if ((d & bf16_and_tile) != bf16_and_tile) return false;
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) == 0 || (a & 1U << 5U) == 0) return false;
   if (__builtin_cpu_supports("avx512f") == 0) return false;
-  unsigned low = 0, high = 0;
-  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  unsigned low = 0;
+  asm volatile("xgetbv" : "=a"(low) : "c"(0) : "edx");
   constexpr unsigned tile_state = 3U << 17U;
   return (low & tile_state) == tile_state && permitted();
 }
