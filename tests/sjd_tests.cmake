@@ -25,6 +25,23 @@ function(sjd_add_catch_tests name)
   catch_discover_tests(${name} TEST_PREFIX "${name}: " PROPERTIES TIMEOUT ${sjd_test_timeout})
 endfunction()
 
+# Gives a program core_hash.hpp, the hash of the headers that it was built from; what it counts is
+# counted for them and no others.
+function(sjd_knows_core target)
+  if(NOT TARGET sjd_core_hash)
+    file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/include/sjd/*.hpp"
+         "${PROJECT_SOURCE_DIR}/tests/support/table_*.hpp")
+    set(hash "${PROJECT_BINARY_DIR}/tests/core_hash/core_hash.hpp")
+    set(script "${PROJECT_SOURCE_DIR}/tests/stat/run")
+    add_custom_command(OUTPUT "${hash}" COMMAND "${script}" --core-header "${hash}"
+                       DEPENDS "${script}" ${headers} VERBATIM)
+    add_custom_target(sjd_core_hash DEPENDS "${hash}")
+    file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/tests/core_hash")
+  endif()
+  add_dependencies(${target} sjd_core_hash)
+  target_include_directories(${target} PRIVATE "${PROJECT_BINARY_DIR}/tests/core_hash")
+endfunction()
+
 # Files that must not compile, and whose first error line must hold the text they name.
 function(sjd_add_compile_checks)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/compile_fail/*.cpp")

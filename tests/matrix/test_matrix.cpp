@@ -3,7 +3,10 @@
 // of them in the long one.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <string>
 
+#include "core_hash.hpp"
 #include "matrix/matrix.hpp"
 
 namespace sjd::test {
@@ -14,14 +17,26 @@ constexpr long double exact = 1e-12L;
 
 enum class Take : std::uint8_t { sample, all };
 
-/// Calls use(point) for a fixed sample of a block, or for all of it.
+/// The table that a part of the long run is confined to, see tests/matrix/run; null for all tables.
+const char* only_table() {
+  return std::getenv("SJD_MATRIX_TABLE");
+}
+
+/// Calls use(point) for a fixed sample of a block, or for all of it; tables are its slowest axis.
 template <class Use>
 void for_each_point(Take take, bool noisy, bool corrected, std::uint64_t salt, Use&& use) {
   const MatrixPoint sizes = axis_sizes(noisy, corrected);
   const std::uint64_t points = points_of(sizes);
-  const std::uint64_t taken = take == Take::all ? points : sampled;
-  for (std::uint64_t i = 0; i < taken; ++i) {
-    use(point_at(take == Take::all ? i : mix(salt + i) % points, sizes));
+  if (take == Take::sample) {
+    for (std::uint64_t i = 0; i < sampled; ++i) use(point_at(mix(salt + i) % points, sizes));
+    return;
+  }
+  const std::uint64_t tables = only_table() == nullptr ? sizes[table] : 1;
+  const std::uint64_t first = only_table() == nullptr ? 0 : std::stoull(only_table());
+  REQUIRE(first + tables <= sizes[table]);
+  const std::uint64_t of_a_table = points / sizes[table];
+  for (std::uint64_t i = first * of_a_table; i < (first + tables) * of_a_table; ++i) {
+    use(point_at(i, sizes));
   }
 }
 
@@ -43,6 +58,9 @@ Block enumerate_block(const std::string& name, std::uint64_t salt) {
                    block.sum += enumerate_point<Acceptance, noisy, corrected>(point, block.tally);
                    if (block.tally.worst > before) block.worst_point = point;
                  });
+  if (all && only_table() != nullptr) {
+    block.tally.name += std::string{", table "} + only_table() + ", core " + core_hash;
+  }
   if (Acceptance::is_lossless) block.tally.print();
   return block;
 }
