@@ -33,15 +33,20 @@ class HostLauncher {
 
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {
-    const auto run = [this, geometry, arguments] {
+    call([this, geometry, arguments] {
       launched.push_back(geometry);
       order_.seed += 1;
       execute_on_host<Kernel>(geometry, arguments, order_);
-    };
+    });
+  }
+
+  /// `work()` in its turn among the launches; a graph holds it as it holds them.
+  template <class Work>
+  void call(const Work& work) {
     if (capturing_ != nullptr) {
-      capturing_->push_back(run);
+      capturing_->push_back(work);
     } else {
-      run();
+      work();
     }
   }
 

@@ -126,7 +126,13 @@ class HostBackend {
   }
 
   template <StoredNumber Number, class Out>
-  static void product(Launcher&, const MatrixProduct<Number, Out>& p) {
+  static void product(Launcher& launcher, const MatrixProduct<Number, Out>& p) {
+    launcher.call([p] { multiply(p); });
+  }
+
+ private:
+  template <class Number, class Out>
+  static void multiply(const MatrixProduct<Number, Out>& p) {
     std::vector<float> weight(static_cast<std::size_t>(p.inputs));
     for (std::int64_t output = 0; output < p.outputs; ++output) {
       for (std::int64_t k = 0; k < p.inputs; ++k) {
@@ -140,7 +146,6 @@ class HostBackend {
     }
   }
 
- private:
   /// Eight chains: fewer roundings in a row, and room for the compiler.
   template <class Number>
   [[nodiscard]] static float dot(const Number* x, std::span<const float> weight) {
