@@ -31,7 +31,7 @@ hosts::LlamaConfig raw_shape() {
 }
 
 Request request_of(std::vector<float> guidance) {
-  return {.prompt = {3, 4}, .tokens = 40, .seed = 5, .guidance = std::move(guidance)};
+  return {.prompt = {3, 4}, .tokens = 24, .seed = 5, .guidance = std::move(guidance)};
 }
 
 }  // namespace
@@ -47,13 +47,13 @@ TEST_CASE("a picture that is entered in its middle ends as if it had been decode
     SpeculativeJacobiDenoiser denoiser{model, FixedWindow{.tokens = 1}, NoNoise{}};
     HostDevice device;
     const cuda::DeviceRules rules{device, cuda::rules_of(denoiser, 0)};
-    cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 40, .branches = 2}, {}};
-    for (const std::size_t middle : {std::size_t{1}, std::size_t{6}, std::size_t{33}}) {
+    cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 24, .branches = 2}, {}};
+    for (const std::size_t middle : {std::size_t{1}, std::size_t{6}, std::size_t{20}}) {
       CAPTURE(middle, guidance.size());
-      static_cast<void>(ar.generate({.prompt = {6}, .tokens = 40, .seed = 9}));  // another cache
+      static_cast<void>(ar.generate({.prompt = {6}, .tokens = 24, .seed = 9}));  // another cache
       decoder.admit(
           0, bench::start_within(denoiser, 0, request, std::span{expected}.first(middle), 5));
-      REQUIRE(decoder.advance(39) == 0);
+      REQUIRE(decoder.advance(23) == 0);
       CHECK(decoder.release(0).tokens == expected);
     }
   }
@@ -63,8 +63,8 @@ TEST_CASE("a middle needs tokens on both sides") {
   HostBackend backend;
   Cuda model{backend, raw_shape(), 5, {1, 7}};
   SpeculativeJacobiDenoiser denoiser{model, FixedWindow{.tokens = 1}, NoNoise{}};
-  const std::vector<TokenId> tokens(40, 1);
-  for (const std::size_t count : {std::size_t{0}, std::size_t{40}}) {
+  const std::vector<TokenId> tokens(24, 1);
+  for (const std::size_t count : {std::size_t{0}, std::size_t{24}}) {
     CHECK_THROWS_AS(
         bench::start_within(denoiser, 0, request_of({}), std::span{tokens}.first(count), 5), Error);
   }
@@ -107,7 +107,7 @@ TEST_CASE("nothing is enqueued for a decoder without a sequence") {
   SpeculativeJacobiDenoiser denoiser{model, FixedWindow{.tokens = 2}, NoNoise{}};
   HostDevice device;
   const cuda::DeviceRules rules{device, cuda::rules_of(denoiser, 0)};
-  const cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 40}, {}};
+  const cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 24}, {}};
   CHECK_THROWS_AS(decoder.enqueue_pass(device.launcher()), Error);
   CHECK_THROWS_AS(decoder.enqueue_step(device.launcher()), Error);
 }
@@ -118,7 +118,7 @@ TEST_CASE("pass and step by hand are what a run repeats") {
   SpeculativeJacobiDenoiser denoiser{model, FixedWindow{.tokens = 5}, NoNoise{}};
   HostDevice device;
   const cuda::DeviceRules rules{device, cuda::rules_of(denoiser, 0)};
-  cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 40}, {}};
+  cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 24}, {}};
   decoder.admit(0, denoiser.start(0, request_of({})));
   static_cast<void>(decoder.advance(4));
   const DecoderState expected = decoder.release(0);
@@ -137,12 +137,12 @@ TEST_CASE("pictures of the shipped model through the device loop are the denoise
   std::vector<Request> requests;
   for (std::uint64_t i = 0; i < 2; ++i) {
     requests.push_back(
-        {.prompt = {7, 20}, .tokens = 9, .seed = 3, .sample = i, .guidance = {3.0F}});
+        {.prompt = {7, 20}, .tokens = 7, .seed = 3, .sample = i, .guidance = {3.0F}});
   }
   const auto compare = [&](auto... policies) {
     SpeculativeJacobiDenoiser denoiser{model, policies...};
     const std::vector<GenerationResult> expected = denoiser.generate(requests);
-    PictureLoop<Painter, HostDevice, decltype(policies)...> loop{model, 9, 2, {}, policies...};
+    PictureLoop<Painter, HostDevice, decltype(policies)...> loop{model, 7, 2, {}, policies...};
     const std::vector<DecoderState> pictures = loop(requests);
     REQUIRE(pictures.size() == expected.size());
     for (std::size_t i = 0; i < pictures.size(); ++i) {
@@ -151,8 +151,8 @@ TEST_CASE("pictures of the shipped model through the device loop are the denoise
     }
     return bench::tokens_per_pass(pictures);
   };
-  CHECK(compare(FixedWindow{.tokens = 1}, NoNoise{}) == close_to(9.0 / 8.0));
-  CHECK(compare(FixedWindow{.tokens = 4}, HeadCorrector{}) > 9.0 / 8.0);
+  CHECK(compare(FixedWindow{.tokens = 1}, NoNoise{}) == close_to(7.0 / 6.0));
+  CHECK(compare(FixedWindow{.tokens = 4}, HeadCorrector{}) > 7.0 / 6.0);
 }
 
 }  // namespace sjd::test
