@@ -98,8 +98,8 @@ class DeviceDecoder {
     progress.least_live = static_cast<std::int32_t>(least_live);
     progress_.write(0, {&progress, 1});
     device_->repeat(used, progress_.data(), most_steps, [this, used](auto& launcher) {
-      pass(launcher, used);
-      judge(launcher, used);
+      this->pass(launcher, used);
+      this->judge(launcher, used);
     });
     progress_.read(0, {&progress, 1});
     return progress.live;
