@@ -71,7 +71,7 @@ std::vector<GpuLine> picture_lines(const std::string& group,
     tokens.median = picture.tokens_per_pass;
     lines.push_back(tokens);
     if (&picture == &pictures[0]) continue;
-    GpuLine gain = line_of(name + ", speed-up", "x");
+    GpuLine gain = line_of(name + ", x AR", "x");
     gain.note = "times as fast as AR on the same loop";
     lines.push_back(summed_up(gain, ratios(pictures[0].milliseconds, picture.milliseconds)));
   }

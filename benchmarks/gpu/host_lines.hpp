@@ -41,7 +41,7 @@ struct PictureTimes {
 };
 
 /// Lines of G6: milliseconds and tokens a pass, and how many times as fast as the first, which is
-/// AR, round by round. `group` is the first word of the lines: "pictures, guidance 3".
+/// AR, round by round. `group` comes first in the lines: "guided pictures".
 ///
 /// errors  as pass_lines
 [[nodiscard]] std::vector<GpuLine> picture_lines(const std::string& group,

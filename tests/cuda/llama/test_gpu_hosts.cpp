@@ -50,7 +50,8 @@ TEST_CASE("a picture that is entered in its middle ends as if it had been decode
     cuda::DeviceDecoder decoder{model, device, rules, {.most_tokens = 24, .branches = 2}, {}};
     for (const std::size_t middle : {std::size_t{1}, std::size_t{6}, std::size_t{20}}) {
       CAPTURE(middle, guidance.size());
-      static_cast<void>(ar.generate({.prompt = {6}, .tokens = 24, .seed = 9}));  // another cache
+      // Another picture in both caches.
+      static_cast<void>(ar.generate({.prompt = {6}, .tokens = 24, .seed = 9, .guidance = {1.5F}}));
       decoder.admit(
           0, bench::start_within(denoiser, 0, request, std::span{expected}.first(middle), 5));
       REQUIRE(decoder.advance(23) == 0);
