@@ -40,12 +40,6 @@ constexpr int skipped = 77;
 constexpr std::array<std::int64_t, 7> windows{1, 8, 16, 32, 64, 80, 128};
 constexpr std::int64_t widest = 128;
 
-/// Bytes that a pass of two branches cannot do without: weights, and keys and values of `context`.
-double bytes_of_pass(const LlamaConfig& c, std::int64_t context) {
-  const std::int64_t cache = 2 * 2 * context * c.layers * c.kv_heads * c.head_dim;
-  return 2.0 * static_cast<double>(hosts::weights_of_pass(c) + cache);
-}
-
 /// Two graphs a window, in turns: pass and step, then the step alone on the logits of that pass.
 void time_passes(HostShape shape, const LlamaConfig& config, double speed, DeviceClock& clock,
                  GpuResults& results) {
@@ -53,7 +47,7 @@ void time_passes(HostShape shape, const LlamaConfig& config, double speed, Devic
   using Middle = MidPicture<Model, GraphDevice>;
   constexpr std::int64_t top_k = 2000;
   const std::int64_t tokens = config.image_tokens();
-  shape.context = tokens >= 2 * 1024 ? 1024 : tokens / 2;
+  shape.context = context_of(config);
   shape.least = bytes_of_pass(config, shape.context) / speed;
   CudaBackend backend;
   Model model{backend, config, 1, {1, widest}};
@@ -109,8 +103,8 @@ Contender contender(Painter& model, const std::vector<PictureRequest>& requests,
 
 std::vector<PictureRequest> requests_of(const std::filesystem::path& directory,
                                         const LlamaConfig& config, std::vector<float> guidance) {
-  constexpr std::array prompts{"a red heart", "yellow star",    "green tree",   "blue fish",
-                               "black cat",   "flag of france", "smiling face", "a house"};
+  constexpr std::array prompts{"red heart",    "palm tree",    "umbrella",      "smiling face",
+                               "hot beverage", "horse racing", "sun with face", "artist palette"};
   const auto words = hosts::WordTokenizer::read(directory / "tokenizer.json");
   std::vector<PictureRequest> requests;
   for (const char* prompt : prompts) {

@@ -11,8 +11,22 @@
 #include "sjd/cuda/device_decoder.hpp"
 #include "sjd/cuda/rules_of.hpp"
 #include "sjd/hosts/llama_config.hpp"
+#include "sjd/hosts/llama_shapes.hpp"
 
 namespace sjd::bench {
+
+/// Tokens behind a pass that is timed: 1024, or half of a picture that has less than twice as many.
+[[nodiscard]] inline std::int64_t context_of(const hosts::LlamaConfig& config) {
+  return std::min<std::int64_t>(1024, config.image_tokens() / 2);
+}
+
+/// Bytes that a pass of two branches in bf16 must read: weights, keys and values of `context`.
+[[nodiscard]] inline double bytes_of_pass(const hosts::LlamaConfig& c, std::int64_t context) {
+  constexpr std::int64_t branches = 2;
+  const std::int64_t values = c.layers * c.kv_heads * c.head_dim;
+  const std::int64_t cache = branches * context * 2 * values;
+  return 2.0 * static_cast<double>(hosts::weights_of_pass(c) + cache);
+}
 
 /// Feeds the first `count` of `tokens` to a sequence whose prompt has run, as clean rows of every
 /// branch, at most `block` of a branch at once.

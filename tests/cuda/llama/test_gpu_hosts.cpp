@@ -9,6 +9,7 @@
 #include "gpu/mid_picture.hpp"
 #include "gpu/picture_loop.hpp"
 #include "sjd/hosts/llama_cuda.hpp"
+#include "sjd/hosts/llama_shapes.hpp"
 #include "sjd/plain_ar.hpp"
 #include "support/catch.hpp"
 #include "support/random_checkpoint.hpp"
@@ -58,6 +59,17 @@ TEST_CASE("a picture that is entered in its middle ends as if it had been decode
       CHECK(decoder.release(0).tokens == expected);
     }
   }
+}
+
+TEST_CASE("the middle and the floor of the published shapes") {
+  CHECK(bench::context_of(hosts::janus_pro_1b_shape()) == 288);
+  CHECK(bench::context_of(hosts::lumina_mgpt_7b_shape()) == 1024);
+  CHECK(bench::context_of(hosts::emu3_8b_shape()) == 1024);
+  // 7B by hand: 32 layers of four 4096 x 4096 and three 4096 x 11008, a head of 8192 rows.
+  constexpr double weights = 32.0 * 4096 * (4 * 4096 + 3 * 11'008) + 8192.0 * 4096;
+  constexpr double cache = 2.0 * 1024 * 32 * 2 * 4096;  // of two branches
+  CHECK(bench::bytes_of_pass(hosts::lumina_mgpt_7b_shape(), 1024) ==
+        close_to(2.0 * (weights + cache)));
 }
 
 TEST_CASE("a middle needs tokens on both sides") {
