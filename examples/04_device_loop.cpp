@@ -75,7 +75,7 @@ int paint(const std::filesystem::path& directory, std::int64_t tokens) {
 
   const sjd::NoiseContract contract = model.noise_contract();
   sjd::SpeculativeJacobiDenoiser denoiser{model, sjd::FixedWindow{.tokens = window},
-                                          sjd::HeadCorrector{.depth = window}, sjd::PosteriorMean{},
+                                          sjd::HeadCorrector{.depth = window},
                                           sjd::KarrasSchedule{.levels = 1,
                                                               .grid = contract.grid,
                                                               .rho_min = contract.rho_min,

@@ -3,14 +3,14 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "device_batch.cuh"
-#include "gpu_lines.hpp"
-#include "statistics.hpp"
+#include "gpu_summary.hpp"
 
 namespace sjd::bench {
 
@@ -64,11 +64,14 @@ class DeviceClock {
   }
 
   /// Microseconds a piece, [graph][round]; two rounds more come first and are not counted.
-  [[nodiscard]] std::vector<std::vector<double>> rounds(const std::vector<Graph>& graphs,
-                                                        int count = 15) {
+  /// `before(i)` runs ahead of graph i, outside its time; what it starts must be done on return.
+  [[nodiscard]] std::vector<std::vector<double>> rounds(
+      const std::vector<Graph>& graphs, int count = 15,
+      const std::function<void(std::size_t)>& before = {}) {
     std::vector<std::vector<double>> times(graphs.size());
     for (int round = -2; round < count; ++round) {
       for (std::size_t i = 0; i < graphs.size(); ++i) {
+        if (before) before(i);
         const double time = once(graphs[i]);
         if (round >= 0) times[i].push_back(time);
       }
@@ -93,14 +96,6 @@ class DeviceClock {
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
 };
-
-/// Fills median and quartiles.
-inline GpuLine summed_up(GpuLine line, const std::vector<double>& values) {
-  line.median = quantile(values, 0.5);
-  line.low = quantile(values, 0.25);
-  line.high = quantile(values, 0.75);
-  return line;
-}
 
 /// Bytes a microsecond of a large copy, both directions counted.
 inline double copy_speed(DeviceClock& watch) {

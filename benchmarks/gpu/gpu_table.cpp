@@ -100,11 +100,10 @@ std::string json_line(const GpuResults& results, const GpuLine& line) {
 }  // namespace
 
 std::optional<double> projected_speed_up(const GpuResults& results, const MeasuredTau& tau) {
-  const GpuLine* ar = find(results, "G6", "AR");
-  const GpuLine* pass = find(results, "G6", tau.window);
-  const GpuLine* step = find(results, "G5", "step, 1 x 96 rows, noise of 4096");
-  if (ar == nullptr || pass == nullptr || step == nullptr) return std::nullopt;
-  return tau.tokens_per_pass * *ar->median / (*pass->median + *step->median);
+  const GpuLine* ar = find(results, "G6", "7B, AR");
+  const GpuLine* pass = find(results, "G6", "7B, " + tau.window);
+  if (ar == nullptr || pass == nullptr || *pass->median <= 0.0) return std::nullopt;
+  return tau.tokens_per_pass * *ar->median / *pass->median;
 }
 
 std::string table_text(const GpuResults& results, const std::optional<MeasuredTau>& tau) {
@@ -117,7 +116,7 @@ std::string table_text(const GpuResults& results, const std::optional<MeasuredTa
   const std::optional<double> gain = projected_speed_up(results, *tau);
   text += "projected speed-up over AR on this device: " + (gain ? number(gain) + " x" : "-") +
           " = " + number(tau->tokens_per_pass) + " tokens a pass (measured: " + tau->model +
-          ") x T(AR) / (T(" + tau->window + ") + step); no such model was decoded here\n";
+          ") x T(AR) / T(" + tau->window + ") of the 7B shape; no such model was decoded here\n";
   return text;
 }
 

@@ -22,11 +22,12 @@ struct DecodeRules {
 
   bool noisy = false;  ///< everything below is of no use without
   KarrasSchedule schedule{};
-  bool posterior = false;            ///< PosteriorMean, else RawNoise
-  std::int64_t dim = 0;              ///< of an embedding
-  std::vector<float> clean{};        // [vocab, dim], EmbeddingSpace::normalized
-  std::vector<float> mean{};         // [dim]
-  std::vector<float> scale{};        // [dim]
+  bool posterior = false;      ///< PosteriorMean, else RawNoise
+  std::int64_t dim = 0;        ///< of an embedding
+  std::vector<float> clean{};  // [vocab, dim], EmbeddingSpace::normalized
+  std::vector<float> mean{};   // [dim]
+  std::vector<float> scale{};  // [dim]
+  // Of the posterior, else empty.
   std::vector<float> scores{};       // [dim, vocab], `clean` turned round
   std::vector<float> half_square{};  // [vocab or more]
   std::vector<float> log_prior{};    // [vocab or more]

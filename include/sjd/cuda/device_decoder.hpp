@@ -58,7 +58,7 @@ class DeviceDecoder {
         verdicts_{device, redraws ? room.sequences : 0},
         keys_{device, needs_keys() ? tasks() * rules.rules().vocab : 0},
         parts_{device, plan(room.sequences).split ? tasks() * plan(room.sequences).slices : 0},
-        progress_{device, 1},
+        progress_{device, std::vector<Progress>(1)},
         places_(static_cast<std::size_t>(room.sequences)) {
     expects(model.vocab_size() == rules.rules().vocab, ErrorCode::invalid_argument,
             "DeviceDecoder: the rules are of another vocabulary");
@@ -97,11 +97,26 @@ class DeviceDecoder {
     progress.most_steps = most_steps;
     progress.least_live = static_cast<std::int32_t>(least_live);
     progress_.write(0, {&progress, 1});
-    device_->repeat(used, progress_.data(), most_steps,
-                    [this, used](auto& launcher) { enqueue(launcher, used); });
+    device_->repeat(used, progress_.data(), most_steps, [this, used](auto& launcher) {
+      this->pass(launcher, used);
+      this->judge(launcher, used);
+    });
     progress_.read(0, {&progress, 1});
     return progress.live;
   }
+
+  /// Launches one pass of the places in use. This and enqueue_step() are what a run repeats, for
+  /// whoever times it or holds it in a graph of their own; nothing waits or allocates. What is
+  /// launched serves until the highest place in use changes.
+  ///
+  /// errors  contract if no place is in use
+  void enqueue_pass(typename Device::Launcher& launcher) const { pass(launcher, some_places()); }
+
+  /// Launches the step behind enqueue_pass(): verdict, window, progress. It judges whatever logits
+  /// the last pass left.
+  ///
+  /// errors  as enqueue_pass()
+  void enqueue_step(typename Device::Launcher& launcher) const { judge(launcher, some_places()); }
 
   /// Places whose sequence is finished, or stands still.
   [[nodiscard]] std::vector<std::int64_t> ended() {
@@ -248,6 +263,13 @@ class DeviceDecoder {
     return used;
   }
 
+  /// used_places(), at least one.
+  [[nodiscard]] std::int64_t some_places() const {
+    const std::int64_t used = used_places();
+    expects(used > 0, ErrorCode::contract, "DeviceDecoder: no place is in use");
+    return used;
+  }
+
   /// Starts pictures from `next` on while places are free; returns the first that has to wait.
   template <class Start>
   std::int64_t fill(std::int64_t next, std::int64_t count, const Start& start,
@@ -307,12 +329,15 @@ class DeviceDecoder {
     return step;
   }
 
-  /// One pass and one step; nothing here waits or allocates.
+  // Nothing in these two waits or allocates.
   template <class Launcher>
-  void enqueue(Launcher& launcher, std::int64_t sequences) const {
+  void pass(Launcher& launcher, std::int64_t sequences) const {
     model_->enqueue(launcher,
                     DevicePass<Logit>{sequences, room_.branches, shape().ring, input_.data(),
                                       embeddings_.data(), logits(sequences), hidden_.data()});
+  }
+  template <class Launcher>
+  void judge(Launcher& launcher, std::int64_t sequences) const {
     decode_step(launcher, step(sequences));
     count_progress(launcher, {batch_.view(sequences).states, sequences, progress_.data()});
   }

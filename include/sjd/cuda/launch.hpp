@@ -33,16 +33,16 @@ class HostLauncher {
 
   template <class Kernel>
   void launch(const Geometry& geometry, const typename Kernel::Arguments& arguments) {
-    enqueue([this, geometry, arguments] {
+    call([this, geometry, arguments] {
       launched.push_back(geometry);
       order_.seed += 1;
       execute_on_host<Kernel>(geometry, arguments, order_);
     });
   }
 
-  /// Work that is no kernel, in order with the launches; copied where a capture holds it.
+  /// `work()` in its turn among the launches; a graph holds it as it holds them.
   template <class Work>
-  void enqueue(const Work& work) {
+  void call(const Work& work) {
     if (capturing_ != nullptr) {
       capturing_->push_back(work);
     } else {

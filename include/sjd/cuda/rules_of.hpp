@@ -72,12 +72,14 @@ constexpr bool draws_fit() {
   return true;
 }
 
+/// The tables of PosteriorMean, each as large as the embedding table, only where it is asked for.
 inline void write_out(const EmbeddingSpace& space, MatrixView<const float> table,
                       DecodeRules& rules) {
   rules.dim = space.dim;
   rules.clean = space.normalized;
   rules.mean = space.mean;
   rules.scale = space.scale;
+  if (!rules.posterior) return;
   rules.half_square = space.half_square;
   rules.log_prior = space.log_prior;
   for (std::int64_t d = 0; d < space.dim; ++d) {

@@ -127,7 +127,7 @@ class HostBackend {
 
   template <StoredNumber Number, class Out>
   static void product(Launcher& launcher, const MatrixProduct<Number, Out>& p) {
-    launcher.enqueue([p] { multiply(p); });
+    launcher.call([p] { multiply(p); });
   }
 
  private:
