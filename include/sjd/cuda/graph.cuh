@@ -184,8 +184,11 @@ class GraphDevice {
     record(
         [&] {
           enqueue(launcher_);
-          ask_progress<<<1, 1, 0, stream_>>>(handle, progress);
-          check(cudaGetLastError(), "launching a kernel");
+          cudaLaunchConfig_t one{};
+          one.gridDim = one.blockDim = dim3{1};
+          one.stream = stream_;
+          check(cudaLaunchKernelEx(&one, &ask_progress<Progress>, handle, progress),
+                "launching a kernel");
         },
         nullptr);
   }

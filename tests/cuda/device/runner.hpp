@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,9 @@ void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchSha
 bool loops_on_device();
 
 /// Decodes all pictures of a case in a loop; `looks`: as a WHILE node, else as replays; `head`: of
-/// a corrector, in host memory, or null.
+/// a corrector, in host memory, or null. `out_captures`: the graphs that it took.
 std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
-                                         const cuda::HeadTables* head);
+                                         const cuda::HeadTables* head, std::int64_t& out_captures);
 
 /// Runs the statistics kernels over host arrays, copied there and back.
 void statistics_on_device(StatisticsArrays& all);
