@@ -97,6 +97,10 @@ class GraphDevice {
   [[nodiscard]] std::int64_t updates() const { return updates_; }
 
  private:
+  /// A kernel may be loaded when it is first captured, and a library of products may do that by
+  /// calls that stricter modes refuse.
+  static constexpr cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeRelaxed;
+
   /// A graph until it is instantiated.
   struct Draft {
     cudaGraph_t graph = nullptr;
@@ -120,7 +124,7 @@ class GraphDevice {
     if (looks_) {
       draw_loop(progress, enqueue, draft);
     } else {
-      check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a step");
+      check(cudaStreamBeginCapture(stream_, capture_mode), "capturing a step");
       record([&] { enqueue(launcher_); }, &draft.graph);
     }
     captures_ += 1;
@@ -179,7 +183,7 @@ class GraphDevice {
     check(cudaGraphAddNode(&node, draft.graph, nullptr, 0, &parameters), "a loop");
 #endif
     check(cudaStreamBeginCaptureToGraph(stream_, parameters.conditional.phGraph_out[0], nullptr,
-                                        nullptr, 0, cudaStreamCaptureModeThreadLocal),
+                                        nullptr, 0, capture_mode),
           "capturing a step");
     record(
         [&] {
