@@ -92,6 +92,9 @@ class GraphDevice {
     }
   }
 
+  /// Whether the graph repeats itself. Not every node may stand in a loop: a step that the driver
+  /// does not take into one is replayed from then on.
+  [[nodiscard]] bool looks() const { return looks_; }
   /// Graphs captured so far, and those of them that replaced another in place.
   [[nodiscard]] std::int64_t captures() const { return captures_; }
   [[nodiscard]] std::int64_t updates() const { return updates_; }
@@ -131,7 +134,13 @@ class GraphDevice {
     // A loop asks by a handle of its own graph: it is made anew.
     if (ready_ != nullptr && !looks_ && update(draft.graph)) return;
     cudaGraphExec_t fresh = nullptr;
-    check(cudaGraphInstantiate(&fresh, draft.graph, 0), "a graph");
+    const cudaError_t code = cudaGraphInstantiate(&fresh, draft.graph, 0);
+    if (code != cudaSuccess && looks_) {
+      static_cast<void>(cudaGetLastError());
+      looks_ = false;
+      return capture(progress, enqueue);
+    }
+    check(code, "a graph");
     if (ready_ != nullptr) cudaGraphExecDestroy(ready_);
     ready_ = fresh;
   }

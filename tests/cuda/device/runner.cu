@@ -198,7 +198,7 @@ bool loops_on_device() {
 }
 
 std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
-                                         const cuda::HeadTables* head, std::int64_t& out_captures) {
+                                         const cuda::HeadTables* head, LoopGraphs& out_graphs) {
   cuda::GraphDevice device{looks};
   const auto limits = cuda::device_limits();
   std::vector<DecoderState> states;
@@ -208,7 +208,7 @@ std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
     const cuda::DeviceHead there{device, *head, loop.room.sequences, loop.rules.depth};
     states = run_loop(loop, device, limits, there.change());
   }
-  out_captures = device.captures();
+  out_graphs = {device.captures(), device.looks()};
   return states;
 }
 
