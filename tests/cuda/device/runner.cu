@@ -198,9 +198,9 @@ bool loops_on_device() {
 }
 
 std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
+                                         const cuda::DeviceLimits& limits,
                                          const cuda::HeadTables* head, LoopGraphs& out_graphs) {
   cuda::GraphDevice device{looks};
-  const auto limits = cuda::device_limits();
   std::vector<DecoderState> states;
   if (head == nullptr) {
     states = run_loop(loop, device, limits, cuda::NoChange{});

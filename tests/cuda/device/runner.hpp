@@ -35,8 +35,9 @@ struct LoopGraphs {
 };
 
 /// Decodes all pictures of a case in a loop; `looks`: as a WHILE node, else as replays; `head`: of
-/// a corrector, in host memory, or null.
+/// a corrector, in host memory, or null; `limits`: of the plans.
 std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
+                                         const cuda::DeviceLimits& limits,
                                          const cuda::HeadTables* head, LoopGraphs& out_graphs);
 
 /// Runs the statistics kernels over host arrays, copied there and back.
