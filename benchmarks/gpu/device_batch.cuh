@@ -42,6 +42,12 @@ struct BatchSizes {
   float spread = 2.5F;   ///< standard deviation of the logits
 };
 
+/// Words from one array to another; a kernel, since a copy of a graph runs on another engine.
+static __global__ void copy_kernel(const std::uint32_t* from, std::uint32_t* to,
+                                   std::int64_t count) {
+  for (std::int64_t i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
+}
+
 /// A batch in the middle of long pictures, with random logits of two guidance branches in bf16.
 /// The logits come in several copies, larger than the second-level cache together.
 class DeviceBatch {
@@ -64,6 +70,7 @@ class DeviceBatch {
         saved_{image_.states},
         tokens_{image_.tokens},
         slots_{image_.slots},
+        saved_slots_{image_.slots},
         noisy_{image_.noisy},
         heads_{image_.heads},
         ids_{image_.ids.size()},
@@ -95,9 +102,8 @@ class DeviceBatch {
       cuda::decode_step(stream, step);
     }
     cuda::check(cudaDeviceSynchronize(), "the first steps");
-    cuda::check(cudaMemcpy(saved_.data, states_.data, states_.size * sizeof(cuda::SequenceState),
-                           cudaMemcpyDefault),
-                "the states");
+    put(nullptr, states_, saved_);
+    put(nullptr, slots_, saved_slots_);
     use_logits(5);
     cuda::Stream stream;
     cuda::rows(stream, step.plan, step.rows);
@@ -105,16 +111,22 @@ class DeviceBatch {
   }
 
   /// Puts the states back to where settle() left them.
-  void restore_states(cudaStream_t stream) {
-    cuda::check(
-        cudaMemcpyAsync(states_.data, saved_.data, states_.size * sizeof(cuda::SequenceState),
-                        cudaMemcpyDeviceToDevice, stream),
-        "the states");
-  }
+  void restore_states(cudaStream_t stream) { put(stream, saved_, states_); }
+  /// The same for the drafts, which would lose their noise in a few windows.
+  void restore_slots(cudaStream_t stream) { put(stream, saved_slots_, slots_); }
 
  private:
   static constexpr std::int64_t branches = 2;
   static constexpr std::int64_t most_tokens = 1 << 18;  // no picture ends while it is timed
+
+  template <class T>
+  static void put(cudaStream_t stream, const DeviceArray<T>& from, DeviceArray<T>& to) {
+    static_assert(sizeof(T) % sizeof(std::uint32_t) == 0);
+    copy_kernel<<<1, 1024, 0, stream>>>(
+        reinterpret_cast<const std::uint32_t*>(from.data),
+        reinterpret_cast<std::uint32_t*>(to.data),
+        static_cast<std::int64_t>(from.size * sizeof(T) / sizeof(std::uint32_t)));
+  }
 
   [[nodiscard]] std::int64_t logits_of_a_copy() const {
     return sizes_.sequences * branches * sizes_.rows * sizes_.vocab;
@@ -245,6 +257,7 @@ class DeviceBatch {
   DeviceArray<cuda::SequenceState> saved_;        // [sequences]
   DeviceArray<TokenId> tokens_;                   // [sequences, most tokens]
   DeviceArray<cuda::DraftSlot> slots_;            // [sequences, ring]
+  DeviceArray<cuda::DraftSlot> saved_slots_;      // [sequences, ring]
   DeviceArray<float> noisy_;                      // [sequences, ring, dim]
   DeviceArray<cuda::LawHead> heads_;              // [sequences, 2, ring]
   DeviceArray<TokenId> ids_;                      // [sequences, 2, ring, top_k]

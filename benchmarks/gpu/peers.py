@@ -12,6 +12,7 @@ says so.
 """
 
 import importlib
+import itertools
 import statistics
 import sys
 
@@ -269,27 +270,29 @@ def load(names, find):
 
 
 def measure(peers, find, make_clock):
-    """Lines of all peers: those of one shape are timed together."""
-    lines = []
+    """Yields the lines of all peers: those of one shape are timed together."""
     for shape in dict.fromkeys(peer.shape for peer in peers):
         ready = []
         for peer in (p for p in peers if p.shape == shape):
             modules, problem = load(peer.needs, find)
             if modules is None:
-                lines.append(line(peer, note=problem))
+                yield line(peer, note=problem)
                 continue
             try:
                 piece = peer.build(modules)
                 piece(0)  # compiles, and shows what does not run
                 ready.append((peer, piece, modules))
             except Exception as error:
-                lines.append(line(peer, note=f"{type(error).__name__}: {error}"))
+                yield line(peer, note=f"{type(error).__name__}: {error}")
         if not ready:
             continue
-        clock = make_clock(ready[0][2]["torch"])
-        for (peer, _, _), times in zip(ready, timed(clock, [piece for _, piece, _ in ready])):
-            lines.append(line(peer, times))
-    return lines
+        try:
+            clock = make_clock(ready[0][2]["torch"])
+            times, problem = timed(clock, [piece for _, piece, _ in ready]), ""
+        except Exception as error:  # the other shapes may still fit
+            times, problem = [None] * len(ready), f"{type(error).__name__}: {error}"
+        for (peer, _, _), times_of in zip(ready, times):
+            yield line(peer, times_of, problem)
 
 
 def found_module(name):
@@ -319,7 +322,7 @@ def self_test():
     def nothing(name):
         raise ImportError(name)
 
-    lines = measure(all_peers(), nothing, None)
+    lines = list(measure(all_peers(), nothing, None))
     expect("a line for every peer", len(lines), len(all_peers()))
     expect("fields of a line", {len(text.split("\t")) for text in lines}, {11})
     expect("all say why", {text.split("\t")[-1] for text in lines}, {f"torch: {MISSING}"})
@@ -358,6 +361,8 @@ def self_test():
     expect("quartiles", (float(lines["a"][5]) < float(lines["a"][4]) < float(lines["a"][6])), True)
     expect("target", lines["a"][9], "8")
     expect("a peer that fails", (lines["c"][4], lines["c"][-1]), ("", "RuntimeError: two lines of words"))
+    late = [text.split("\t") for text in measure(peers[:2], only_torch, broken)]
+    expect("a clock that fails", [(f[4], f[-1]) for f in late], 2 * [("", "RuntimeError: two lines of words")])
     expect("a missing module", (lines["d"][4], lines["d"][-1]), ("", f"other: {MISSING}"))
     for failure in failures:
         print("FAILED", failure)
@@ -375,9 +380,10 @@ def main(arguments):
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__.strip(), file=sys.stdout if arguments == ["--help"] else sys.stderr)
         return 0 if arguments == ["--help"] else 64
-    lines = [versions()] + measure(all_peers(), found_module, CudaClock)
     with open(arguments[0], "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        for text in itertools.chain([versions()], measure(all_peers(), found_module, CudaClock)):
+            file.write(text + "\n")
+            file.flush()  # what stands here stays, if the time is up
     return 0
 
 

@@ -92,11 +92,18 @@ class GraphDevice {
     }
   }
 
+  /// Whether the graph repeats itself. Not every node may stand in a loop: a step that the driver
+  /// does not take into one is replayed from then on.
+  [[nodiscard]] bool looks() const { return looks_; }
   /// Graphs captured so far, and those of them that replaced another in place.
   [[nodiscard]] std::int64_t captures() const { return captures_; }
   [[nodiscard]] std::int64_t updates() const { return updates_; }
 
  private:
+  /// A kernel may be loaded when it is first captured, and a library of products may do that by
+  /// calls that stricter modes refuse.
+  static constexpr cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeRelaxed;
+
   /// A graph until it is instantiated.
   struct Draft {
     cudaGraph_t graph = nullptr;
@@ -120,14 +127,20 @@ class GraphDevice {
     if (looks_) {
       draw_loop(progress, enqueue, draft);
     } else {
-      check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a step");
+      check(cudaStreamBeginCapture(stream_, capture_mode), "capturing a step");
       record([&] { enqueue(launcher_); }, &draft.graph);
     }
     captures_ += 1;
     // A loop asks by a handle of its own graph: it is made anew.
     if (ready_ != nullptr && !looks_ && update(draft.graph)) return;
     cudaGraphExec_t fresh = nullptr;
-    check(cudaGraphInstantiate(&fresh, draft.graph, 0), "a graph");
+    const cudaError_t code = cudaGraphInstantiate(&fresh, draft.graph, 0);
+    if (code != cudaSuccess && looks_) {
+      static_cast<void>(cudaGetLastError());
+      looks_ = false;
+      return capture(progress, enqueue);
+    }
+    check(code, "a graph");
     if (ready_ != nullptr) cudaGraphExecDestroy(ready_);
     ready_ = fresh;
   }
@@ -179,13 +192,16 @@ class GraphDevice {
     check(cudaGraphAddNode(&node, draft.graph, nullptr, 0, &parameters), "a loop");
 #endif
     check(cudaStreamBeginCaptureToGraph(stream_, parameters.conditional.phGraph_out[0], nullptr,
-                                        nullptr, 0, cudaStreamCaptureModeThreadLocal),
+                                        nullptr, 0, capture_mode),
           "capturing a step");
     record(
         [&] {
           enqueue(launcher_);
-          ask_progress<<<1, 1, 0, stream_>>>(handle, progress);
-          check(cudaGetLastError(), "launching a kernel");
+          cudaLaunchConfig_t one{};
+          one.gridDim = one.blockDim = dim3{1};
+          one.stream = stream_;
+          check(cudaLaunchKernelEx(&one, &ask_progress<Progress>, handle, progress),
+                "launching a kernel");
         },
         nullptr);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -27,10 +28,17 @@ void step_on_device(const cuda::StepArguments<float>& step, const cuda::BatchSha
 /// Whether graphs may have a WHILE node here.
 bool loops_on_device();
 
+/// What a loop took.
+struct LoopGraphs {
+  std::int64_t captures = 0;
+  bool looks = false;  ///< as a WHILE node to the end
+};
+
 /// Decodes all pictures of a case in a loop; `looks`: as a WHILE node, else as replays; `head`: of
-/// a corrector, in host memory, or null.
+/// a corrector, in host memory, or null; `limits`: of the plans.
 std::vector<DecoderState> loop_on_device(const LoopCase& loop, bool looks,
-                                         const cuda::HeadTables* head);
+                                         const cuda::DeviceLimits& limits,
+                                         const cuda::HeadTables* head, LoopGraphs& out_graphs);
 
 /// Runs the statistics kernels over host arrays, copied there and back.
 void statistics_on_device(StatisticsArrays& all);

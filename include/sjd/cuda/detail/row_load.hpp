@@ -67,6 +67,7 @@ struct Bin {
 struct RowsShared {
   Bin bins[2][bin_count];  // of this round and of the next one
   BlockSum<Tally> tally;
+  Tally kept;                 // of this block: what others read of its tally
   Selected count[4];          // before round 0, 1, 2 and behind the last
   Selected mass[4];           // likewise
   std::uint64_t best[lanes];  // time and token of a race

@@ -166,7 +166,7 @@ SJD_DEVICE void write_law(const RowsArguments<Logit>& a, const RowCase& row, con
   Tally before = s.tally.before(t.index);
   Tally total = Tally::zero();
   for (int rank = 0; rank < t.ranks; ++rank) {
-    const Tally block = t.peer(rank).tally.total(t.count);
+    const Tally block = t.peer(rank).kept;
     if (rank < t.rank) before += block;
     total += block;
   }

@@ -64,7 +64,10 @@ struct RowsKernel {
     if (row.cut) select<false>(block, row, keys);
     if (row.nucleus) select<true>(block, row, keys);
     block.phase([row, keys](const Here& t) { count_kept(row, keys(t), t); });
-    block.cluster_phase([](const Here& t) { t.shared->tally.add_groups(t.index, t.count); });
+    block.phase([](const Here& t) { t.shared->tally.add_groups(t.index, t.count); });
+    block.cluster_phase([](const Here& t) {
+      if (t.index == 0) t.shared->kept = t.shared->tally.total(t.count);
+    });
     block.cluster_phase([&a, row, keys](const Here& t) { write_law(a, row, keys(t), t); });
     if (row.races) {
       block.cluster_phase([&a, row](const Here& t) { end_race(a, row, t); });
