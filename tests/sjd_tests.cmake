@@ -42,6 +42,23 @@ function(sjd_knows_core target)
   target_include_directories(${target} PRIVATE "${PROJECT_BINARY_DIR}/tests/core_hash")
 endfunction()
 
+# Puts a program of small cases under address and undefined-behaviour sanitizers, where they work
+# and the whole build is not instrumented anyway.
+function(sjd_sanitize target)
+  if(NOT DEFINED sjd_sanitizers_work)
+    file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/probe_asan.cpp" "int main() {}\n")
+    try_compile(
+      sjd_sanitizers_work "${CMAKE_CURRENT_BINARY_DIR}/probe_asan"
+      "${CMAKE_CURRENT_BINARY_DIR}/probe_asan.cpp"
+      COMPILE_DEFINITIONS -fsanitize=address,undefined
+      LINK_OPTIONS -fsanitize=address,undefined)
+  endif()
+  if(sjd_sanitizers_work AND NOT sjd_instrumented)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  endif()
+endfunction()
+
 # Files that must not compile, and whose first error line must hold the text they name.
 function(sjd_add_compile_checks)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/compile_fail/*.cpp")

@@ -47,9 +47,9 @@ inline std::shared_ptr<void> cut_from_huge(std::size_t bytes) {
 /// Where arrays lie that a pass reads from end to end, or all over: on pages of their own size the
 /// processor waits longer for addresses than for numbers.
 inline std::shared_ptr<void> allocate_lines(std::size_t bytes) {
-  constexpr std::size_t small = std::size_t{16} << 10U;
   if (bytes >= huge_page / 2) return allocate_huge(bytes);
 #if !defined(__SANITIZE_ADDRESS__)  // which looks behind the end of an array of its own only
+  constexpr std::size_t small = std::size_t{16} << 10U;
   if (bytes >= small) return cut_from_huge(bytes);
 #endif
   constexpr std::align_val_t line{64};
