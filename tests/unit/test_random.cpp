@@ -197,6 +197,34 @@ TEST_CASE("of two tokens that reach their Gumbel maximum together the lower id w
   CHECK(ties > 500);
 }
 
+TEST_CASE("a long list is drawn from slice by slice, whatever its length") {
+  for (const std::size_t size : {63U, 64U, 65U, 127U, 128U, 129U, 200U, 256U}) {
+    std::vector<std::uint32_t> masses(size);
+    for (std::size_t i = 0; i < size; ++i) masses[i] = static_cast<std::uint32_t>(1 + i * i % 37);
+    const TokenLaw law = law_of(masses);
+    const PhiloxGate gate{9, size};
+    for (Position position = 0; position < 2000; ++position) {
+      const DrawKey key{position, 3, Purpose::refresh};
+      auto left = static_cast<std::uint64_t>(scale_to(gate.bits(key), law.sum()));
+      TokenId expected = 0;
+      for (; left >= masses[static_cast<std::size_t>(expected)]; ++expected) {
+        left -= masses[static_cast<std::size_t>(expected)];
+      }
+      REQUIRE(gate.categorical(key, law) == expected);
+    }
+  }
+}
+
+TEST_CASE("a Gumbel draw from the uniform law is that from equal masses") {
+  for (const std::int32_t vocab : {1, 2, 3, 5, 8, 61}) {
+    const TokenLaw equal = law_of(std::vector<std::uint32_t>(static_cast<std::size_t>(vocab), 5));
+    const PhiloxGate gate{4, static_cast<std::uint64_t>(vocab)};
+    for (Position position = 0; position < 1000; ++position) {
+      REQUIRE(gate.gumbel(position, TokenLaw::uniform(vocab)) == gate.gumbel(position, equal));
+    }
+  }
+}
+
 TEST_CASE("Gaussian draws are standard and independent across keys") {
   const PhiloxGate gate{8, 1};
   std::vector<float> values(10);
