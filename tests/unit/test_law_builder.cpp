@@ -225,4 +225,39 @@ TEST_CASE("the threshold of a list is that of its sorted values") {
   }
 }
 
+/// How many values of a list lie from `floor` up.
+double reached(const std::vector<float>& values, float floor) {
+  return static_cast<double>(
+      std::count_if(values.begin(), values.end(), [&](float x) { return x >= floor; }));
+}
+
+TEST_CASE("pivots near two ranks have about as many values above them, or exactly") {
+  constexpr double slack = 4.0;
+  int counted = 0;
+  for (const KernelTable* table : tables()) {
+    cpu::ThresholdSearch search{*table};
+    for (int kind = 0; kind < kinds; ++kind) {
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const std::vector<float> values = row_of(kind, seed, 512);
+        std::vector<float> sorted = values;
+        std::sort(sorted.begin(), sorted.end(), std::greater<>{});
+        for (const std::size_t high : {1U, 9U, 100U, 300U}) {
+          const std::size_t low = high + 40;
+          const cpu::Pivots found =
+              search.near({values.data(), nullptr, 512}, static_cast<double>(low),
+                          static_cast<double>(high), slack);
+          CAPTURE(kind, seed, high, found[0], found[2]);
+          const bool close =
+              std::fabs(reached(values, found[0]) - static_cast<double>(low)) <= slack &&
+              std::fabs(reached(values, found[2]) - static_cast<double>(high)) <= slack;
+          REQUIRE((close || (found[0] == sorted[low - 1] && found[2] == sorted[high - 1])));
+          if (found[0] > -infinity) REQUIRE((found[0] <= found[1] && found[1] <= found[2]));
+          counted += kind == 0 && found[0] != sorted[low - 1] ? 1 : 0;
+        }
+      }
+    }
+  }
+  CHECK(counted > 60 * static_cast<int>(tables().size()));  // of 80: a bell is met by counting
+}
+
 }  // namespace sjd::test

@@ -143,6 +143,24 @@ void check_guidance(const cpu::LogitKernels<T>& kernel, std::int64_t size) {
   }
 }
 
+/// Sixteen here and there against the whole row.
+template <class T>
+void check_sample(const cpu::LogitKernels<T>& kernel, std::int64_t stride) {
+  constexpr std::int64_t blocks = 5;
+  const std::int64_t size = (blocks - 1) * stride + 16;
+  std::vector<float> wide = random_logits(6, size);
+  for (std::size_t v = 3; v < wide.size(); v += 11) wide[v] = infinity;
+  const std::vector<T> row = narrow<T>(wide), last = narrow<T>(random_logits(7, size));
+  std::vector<float> guided(wide.size()), sample(16 * blocks);
+  kernel.guide(row.data(), last.data(), 3.0F, nullptr, guided.data(), size);
+  kernel.guide_sample({row.data(), last.data(), 3.0F, size, 0.0F}, stride, blocks, sample.data());
+  for (std::size_t i = 0; i < sample.size(); ++i) {
+    const float expected = guided[i / 16 * static_cast<std::size_t>(stride) + i % 16];
+    CAPTURE(stride, i);
+    REQUIRE((bits(sample[i]) == bits(expected) || (std::isnan(sample[i]) && std::isnan(expected))));
+  }
+}
+
 /// One sweep that guides and packs against two that do.
 template <class T>
 void check_guided_list(const KernelTable& table, std::int64_t size, std::int64_t odd_at) {
@@ -203,6 +221,16 @@ TEST_CASE("guidance is guided_logit of every logit in every instruction set") {
       check_guidance(table->fp32, size);
       check_guidance(table->bf16, size);
       check_guidance(table->fp16, size);
+    }
+  }
+}
+
+TEST_CASE("a sample of a row is guided as the row is, in every instruction set") {
+  for (const KernelTable* table : tables()) {
+    for (const std::int64_t stride : {16, 17, 64, 256}) {
+      check_sample(table->fp32, stride);
+      check_sample(table->bf16, stride);
+      check_sample(table->fp16, stride);
     }
   }
 }

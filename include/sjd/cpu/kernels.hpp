@@ -123,6 +123,9 @@ struct LogitKernels {
   /// `guide` and `pack_from` in one sweep that writes the list only; also the largest guided logit.
   /// Returns the length of the list, or -1 if one is not finite: then `guide` must decide.
   std::int64_t (*guide_from)(const GuidedRow<T>& row, TokenId* ids, float* values, float* top);
+  /// `guide` of sixteen logits in each of `blocks` places, `stride` apart; values [16 x blocks].
+  void (*guide_sample)(const GuidedRow<T>& row, std::int64_t stride, std::int64_t blocks,
+                       float* values);
   /// guided = before + scale (row - last), see guided_logit; before may be guided, null: last.
   void (*guide)(const T* row, const T* last, float scale, const float* before, float* guided,
                 std::int64_t size);

@@ -95,9 +95,9 @@ class LawBuilder {
     const LogitKernels<T>& kernel = kernel_->template of<T>();
     // A block of the sample is one line of the cache.
     const std::size_t shift = -reinterpret_cast<std::uintptr_t>(row.data()) / sizeof(T) % 16;
-    const Pivots guess = guess_kth(row.size(), k, [&](std::size_t first, float* sample) {
-      first += shift;
-      kernel.guide(row.data() + first, last.data() + first, scale, nullptr, sample, 16);
+    const Pivots guess = guess_kth(row.size(), k, [&](std::int64_t stride) {
+      kernel.guide_sample({row.data() + shift, last.data() + shift, scale}, stride, sample_blocks,
+                          values_.data());
     });
     if (guess[0] == lowest) return false;
     MassRow list{values_.data(), ids_.data(), 0, 0.0F, inverse_of(options.temperature)};
@@ -117,6 +117,7 @@ class LawBuilder {
 
  private:
   static constexpr float lowest = -std::numeric_limits<float>::infinity();
+  static constexpr std::int64_t sample_blocks = 32;
 
   /// What differences to the largest logit are multiplied with; differences first: the largest
   /// then has exactly 0, at any temperature and any shift.
@@ -148,8 +149,9 @@ class LawBuilder {
   float pack_largest(std::span<const float> logits, std::int64_t k) {
     const auto size = static_cast<std::int64_t>(logits.size());
     const auto target = static_cast<double>(k);
-    const Pivots guess = guess_kth(logits.size(), k, [&](std::size_t first, float* sample) {
-      std::copy_n(logits.data() + first, 16, sample);
+    const Pivots guess = guess_kth(logits.size(), k, [&](std::int64_t stride) {
+      kernel_->fp32.guide_sample({logits.data(), logits.data()}, stride, sample_blocks,
+                                 values_.data());
     });
     kept_ = kernel_->pack_from(logits.data(), size, guess[0], ids_.data(), values_.data());
     const WeighedList packed{values_.data(), nullptr, kept_};
@@ -163,23 +165,20 @@ class LawBuilder {
   /// Three values around the k-th largest, by a sample of 512 logits: the first is most likely
   /// below it. A guess decides how long the search takes, not what it finds.
   ///
-  /// `read(first, sample)`: sixteen logits of the row from `first` on
+  /// `read(stride)`: fills values_ with sixteen logits of the row from 0, stride, 2 stride, ... on
   template <class Read>
   Pivots guess_kth(std::size_t vocab, std::int64_t k, Read&& read) {
-    constexpr std::size_t blocks = 32;
-    const std::size_t stride = vocab / blocks;
+    constexpr double size = 16.0 * sample_blocks;
+    const std::int64_t stride = static_cast<std::int64_t>(vocab) / sample_blocks;
     if (stride < 64) return {lowest, lowest, lowest};  // a short row is packed whole
-    for (std::size_t b = 0; b < blocks; ++b) read(b * stride, values_.data() + b * 16);
-    const WeighedList sample{values_.data(), nullptr, 16 * blocks};
+    read(stride);
     const double share = static_cast<double>(k) / static_cast<double>(vocab);
-    const double rank = share * 16.0 * blocks;
+    const double rank = share * size;
     const double spread = std::sqrt(rank * (1.0 - share));
-    const auto value_of = [&](double r) {
-      return r >= 16.0 * blocks ? lowest : search_.find(sample, r, 16 * blocks);
-    };
-    const float low = value_of(rank + 3.0 * spread + 2.0);
-    const float high = value_of(std::max(1.0, rank - 2.0 * spread));
-    return {low, low > lowest ? low + 0.5F * (high - low) : low, high};
+    const double below = rank + 3.0 * spread + 2.0;
+    if (below >= size) return {lowest, lowest, lowest};
+    return search_.near({values_.data(), nullptr, 16 * sample_blocks}, below,
+                        std::max(1.0, rank - 2.0 * spread), 0.5 * spread);
   }
 
   /// Drops the last `excess` of the tokens whose logit is exactly the floor of a packed list, and

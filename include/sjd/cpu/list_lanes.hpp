@@ -13,6 +13,7 @@
 ///
 /// - `at_least(a, b)`: a >= b in every lane; a NaN is not. `positive(words)`: words > 0
 /// - `load(p)` also reads sixteen bf16 or half numbers
+/// - `next_numbers(inout)`: adds 16 to every lane of what `numbers_from` began
 /// - `append(mask, x, out)`: packs the lanes of the mask in front of `out`, with room for 16, and
 ///   returns how many there are
 /// - `count(mask, inout)`: adds 1 in every lane of the mask; `lane_sum` adds the sixteen up
@@ -76,6 +77,9 @@ SJD_ALWAYS_INLINE std::int64_t append(Mask m, Lanes a, float* out) {
 }
 SJD_ALWAYS_INLINE std::int64_t append(Mask m, Words a, std::uint32_t* out) {
   return append_lanes(m, a, out);
+}
+SJD_ALWAYS_INLINE void next_numbers(Words& inout) {
+  for (std::uint32_t& number : inout.v) number += 16;
 }
 SJD_ALWAYS_INLINE Words no_words() {
   return {};
@@ -157,6 +161,10 @@ SJD_LANE Words numbers_from(std::uint32_t first) {
   const __m256i low = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first)),
                                        _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
   return {low, _mm256_add_epi32(low, _mm256_set1_epi32(8))};
+}
+SJD_LANE void next_numbers(Words& inout) {
+  inout.a = _mm256_add_epi32(inout.a, _mm256_set1_epi32(16));
+  inout.b = _mm256_add_epi32(inout.b, _mm256_set1_epi32(16));
 }
 SJD_LANE std::int64_t append_half(__m256i mask, __m256i x, void* out) {
   const auto bits = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(mask)));
@@ -243,6 +251,9 @@ SJD_LANE Words load_words(const std::uint32_t* p) {
 SJD_LANE Words numbers_from(std::uint32_t first) {
   const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   return {_mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(first)))};
+}
+SJD_LANE void next_numbers(Words& inout) {
+  inout.v = _mm512_add_epi32(inout.v, _mm512_set1_epi32(16));
 }
 SJD_LANE std::int64_t append(Mask m, Words x, std::uint32_t* out) {
   _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(m.v, x.v));

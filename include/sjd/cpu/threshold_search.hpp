@@ -43,6 +43,34 @@ class ThresholdSearch {
     return search(list.size <= few || enter(pivots));
   }
 
+  /// Three values of which about `low` and about `high` values of a list lie from the first and
+  /// from the last up, to within `slack`; one by one where counting does not get there soon.
+  ///
+  /// shapes  list [a multiple of 16], unweighed; 1 <= high <= low < size
+  Pivots near(const WeighedList& list, double low, double high, double slack) {
+    const auto size = static_cast<double>(list.size);
+    const Moments m = kernel_->moments(list.values, list.size);
+    const auto reached_by = [&](double rank) {
+      return m.mean + m.deviation * normal_quantile(static_cast<float>(1.0 - rank / size));
+    };
+    float first = reached_by(low), last = reached_by(high);
+    for (int sweep = 0; sweep < 4 && first < last && std::isfinite(last - first); ++sweep) {
+      const Pivots pivots{first, first + 0.5F * (last - first), last};
+      std::uint64_t counts[3] = {};
+      kernel_->weigh(list, pivots, counts);
+      const double too_low = static_cast<double>(counts[0]) - low;
+      const double too_high = static_cast<double>(counts[2]) - high;
+      if (std::fabs(too_low) <= slack && std::fabs(too_high) <= slack) return pivots;
+      const double width =
+          (double{last} - double{first}) / static_cast<double>(counts[0] - counts[2]);
+      first += static_cast<float>(too_low * width);
+      last += static_cast<float>(too_high * width);
+    }
+    first = find(list, low, static_cast<std::uint64_t>(list.size));
+    last = find(list, high, static_cast<std::uint64_t>(list.size));
+    return {first, first > lowest ? first + 0.5F * (last - first) : first, last};
+  }
+
  private:
   static constexpr std::int64_t few = 16;
   static constexpr float lowest = -std::numeric_limits<float>::infinity();
