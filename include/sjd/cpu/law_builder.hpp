@@ -189,24 +189,42 @@ class LawBuilder {
     std::uint64_t from_floor[3] = {};
     kernel_->weigh({list.logits, nullptr, list.size}, floors, from_floor);
     if (from_floor[0] != static_cast<std::uint64_t>(kept_)) return 0;
-    std::int64_t i = list.size, at = kept_;  // at: the place of logit i in ids_ and masses_
-    for (; excess > 0; --at) {
-      const float logit = list.logits[--i];
-      at += logit < list.floor ? 1 : 0;
-      excess -= logit == list.floor ? 1 : 0;
-    }
+    find_last_ties(list, static_cast<std::size_t>(excess));
     std::uint64_t dropped = 0;
-    auto out = static_cast<std::size_t>(at), in = out;
-    for (; i < list.size; ++i) {  // without a branch: nobody could guess it
-      const bool kept = list.logits[i] > list.floor, tie = list.logits[i] == list.floor;
-      dropped += tie ? masses_[in] : 0U;
-      ids_[out] = ids_[in];
-      masses_[out] = masses_[in];
-      out += kept ? 1U : 0U;
-      in += kept || tie ? 1U : 0U;
+    std::size_t out = drops_.back();
+    for (std::size_t d = drops_.size(); d-- > 0;) {
+      const std::size_t begin = drops_[d] + 1;
+      const std::size_t end = d > 0 ? drops_[d - 1] : static_cast<std::size_t>(kept_);
+      dropped += masses_[drops_[d]];
+      if (begin == end) continue;
+      std::copy(ids_.data() + begin, ids_.data() + end, ids_.data() + out);
+      std::copy(masses_.data() + begin, masses_.data() + end, masses_.data() + out);
+      out += end - begin;
     }
     kept_ = static_cast<std::int64_t>(out);
     return dropped;
+  }
+
+  /// Writes down where in ids_ the last `excess` logits are that equal the floor of a packed list,
+  /// the last one first. Most stretches of sixteen have none.
+  void find_last_ties(const MassRow& list, std::size_t excess) {
+    drops_.clear();
+    auto at = static_cast<std::size_t>(kept_);  // the place in ids_ of logit i
+    for (std::int64_t i = list.size; drops_.size() < excess;) {
+      const std::int64_t first = std::max<std::int64_t>(i - 16, 0);
+      std::size_t ties = 0, kept = 0;
+      for (std::int64_t j = first; j < i; ++j) {
+        ties += list.logits[j] == list.floor ? 1U : 0U;
+        kept += list.logits[j] >= list.floor ? 1U : 0U;
+      }
+      if (ties == 0) at -= kept;
+      for (; ties > 0 && i > first && drops_.size() < excess;) {
+        const float logit = list.logits[--i];
+        at -= logit >= list.floor ? 1U : 0U;
+        if (logit == list.floor) drops_.push_back(at);
+      }
+      i = first;
+    }
   }
 
   /// Drops the last `excess` of the tokens whose logit is exactly `floor`.
@@ -257,6 +275,7 @@ class LawBuilder {
   std::vector<TokenId> ids_;           // [kept_], ascending; with room for what a kernel writes
   std::vector<std::uint32_t> masses_;  // [kept_], likewise
   std::vector<float> values_;          // [vocab], logits that a filter looks at; likewise
+  std::vector<std::size_t> drops_;     // places in ids_ of ties too many, the last one first
 };
 
 }  // namespace sjd::cpu
