@@ -208,20 +208,22 @@ class LawBuilder {
   /// Writes down where in ids_ the last `excess` logits are that equal the floor of a packed list,
   /// the last one first. Most stretches of sixteen have none.
   void find_last_ties(const MassRow& list, std::size_t excess) {
-    drops_.clear();
+    drops_.resize(excess);
+    std::size_t found = 0;
     auto at = static_cast<std::size_t>(kept_);  // the place in ids_ of logit i
-    for (std::int64_t i = list.size; drops_.size() < excess;) {
+    for (std::int64_t i = list.size; found < excess;) {
       const std::int64_t first = std::max<std::int64_t>(i - 16, 0);
-      std::size_t ties = 0, kept = 0;
+      std::uint32_t ties = 0, kept = 0;
       for (std::int64_t j = first; j < i; ++j) {
         ties += list.logits[j] == list.floor ? 1U : 0U;
         kept += list.logits[j] >= list.floor ? 1U : 0U;
       }
       if (ties == 0) at -= kept;
-      for (; ties > 0 && i > first && drops_.size() < excess;) {
+      for (; ties > 0 && i > first && found < excess;) {
         const float logit = list.logits[--i];
         at -= logit >= list.floor ? 1U : 0U;
-        if (logit == list.floor) drops_.push_back(at);
+        drops_[found] = at;
+        found += logit == list.floor ? 1U : 0U;
       }
       i = first;
     }
