@@ -72,6 +72,8 @@ TEST_CASE("a draw is the block of its counter, the first word on top") {
     for (const std::uint32_t w : words(position, Purpose::accept, 7))
       expected = (expected << 32) | w;
     REQUIRE(gate.bits({position, 3, Purpose::accept}, 7) == expected);
+    const DrawKey without{position, 3, Purpose::accept};
+    REQUIRE(draw_bits(key, without) == gate.bits(without, 0));
     gate.gaussian({position, 3, Purpose::noise}, values);
     for (std::size_t i = 0; i < values.size(); ++i) {
       const auto lane = static_cast<std::uint32_t>(i / 4);
