@@ -98,6 +98,21 @@ TEST_CASE("a residual of two laws that share no token is the target law") {
   check_places(even, odd);
 }
 
+TEST_CASE("a residual over the uniform law is the one of residual_weights") {
+  for (const std::size_t size : {1U, 16U, 65U, 1025U, 3000U}) {
+    for (const std::uint32_t largest : {1U, 2U, 1000U, 1U << 31U}) {
+      const TokenLaw target = law_of(size, size, 3, largest);
+      const std::int64_t reach = target.token(target.size() - 1) + 1;
+      CAPTURE(size, largest);
+      for (const std::int64_t vocab : {reach, 2 * reach, (reach + 1) / 2}) {
+        check_places(target, TokenLaw::uniform(vocab));
+      }
+    }
+  }
+  const TokenLaw all = law_of(0, 300, 1, 1);  // every token, each with mass 1
+  check_places(all, TokenLaw::uniform(300));
+}
+
 TEST_CASE("products that differ in the last of 96 bits are told apart") {
   // A few parts in 2^24 apart or less, some equal: no float is sure which is larger.
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
@@ -126,6 +141,8 @@ TEST_CASE("the production gate draws the residual that weighted would draw") {
     const PhiloxGate gate{seed, 3};
     const DrawKey key{static_cast<Position>(seed), 2, Purpose::residual};
     REQUIRE(gate.residual(key, target, draft) == gate.weighted(key, weights));
+    residual_weights(target, TokenLaw::uniform(2000), weights);
+    REQUIRE(gate.residual(key, target, TokenLaw::uniform(2000)) == gate.weighted(key, weights));
   }
 }
 

@@ -35,7 +35,8 @@ concept RandomGate = requires(G& gate, DrawKey key, uint128 mass, const TokenLaw
   { gate.quantile(Position{}, law) } -> std::same_as<TokenId>;
 };
 
-/// A gate that draws from the residual of two list laws at once, as `weighted` would.
+/// A gate that draws from the residual of a list law and a list or uniform law at once, as
+/// `weighted` would.
 template <class G>
 concept ResidualGate = RandomGate<G> && requires(G& gate, DrawKey key, const TokenLaw& law) {
   { gate.residual(key, law, law) } -> std::same_as<std::int64_t>;
@@ -87,7 +88,8 @@ class PhiloxGate {
     return i;
   }
 
-  /// The index that weighted() draws from the residual_weights of two list laws; -1 if all are 0.
+  /// The index that weighted() draws from the residual_weights of a list law and a list or uniform
+  /// law; -1 if all are 0.
   [[nodiscard]] std::int64_t residual(DrawKey key, const TokenLaw& target,
                                       const TokenLaw& draft) const {
     return cpu::draw_surplus(target, draft,

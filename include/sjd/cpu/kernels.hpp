@@ -81,10 +81,11 @@ struct Moments {
 /// Three values that part a list, ascending.
 using Pivots = std::array<float, 3>;
 
-/// A law as its list of tokens, ascending, with masses.
+/// A law as its list of tokens, ascending, with masses; without them the uniform law, where each of
+/// `size` tokens weighs 1.
 struct MassList {
-  const TokenId* tokens = nullptr;        ///< [size]
-  const std::uint32_t* masses = nullptr;  ///< [size]
+  const TokenId* tokens = nullptr;        ///< [size]; null: 0, 1, 2, ...
+  const std::uint32_t* masses = nullptr;  ///< [size]; null: each is 1
   std::int64_t size = 0;
   std::uint64_t sum = 0;  ///< of all masses, below 2^62
 };

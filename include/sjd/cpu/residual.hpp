@@ -20,13 +20,18 @@ inline MassList list_of(const TokenLaw& law) {
 inline std::int64_t place_of(const MassList& target, const MassList& draft, std::int64_t first,
                              uint128 rank) {
   std::int64_t at =
-      std::lower_bound(draft.tokens, draft.tokens + draft.size, target.tokens[first]) -
-      draft.tokens;
+      draft.tokens == nullptr
+          ? 0
+          : std::lower_bound(draft.tokens, draft.tokens + draft.size, target.tokens[first]) -
+                draft.tokens;
+  const auto draft_mass = [&](TokenId token) {
+    if (draft.tokens == nullptr) return token < draft.size ? 1U : 0U;
+    while (at < draft.size && draft.tokens[at] < token) ++at;
+    return at < draft.size && draft.tokens[at] == token ? draft.masses[at] : 0U;
+  };
   for (std::int64_t i = first;; ++i) {
-    while (at < draft.size && draft.tokens[at] < target.tokens[i]) ++at;
-    const bool shared = at < draft.size && draft.tokens[at] == target.tokens[i];
     const uint128 p = uint128{target.masses[i]} * draft.sum;
-    const uint128 q = shared ? uint128{draft.masses[at]} * target.sum : uint128{0};
+    const uint128 q = uint128{draft_mass(target.tokens[i])} * target.sum;
     const uint128 weight = p > q ? p - q : uint128{0};
     if (rank < weight) return i;
     rank -= weight;
@@ -35,8 +40,8 @@ inline std::int64_t place_of(const MassList& target, const MassList& draft, std:
 
 }  // namespace detail
 
-/// Draws from max(0, p - q) of two list laws, the law of residual_weights, and returns the place in
-/// the target's support; -1 if p == q.
+/// Draws from max(0, p - q) of a list law and a list or uniform law, the law of residual_weights,
+/// and returns the place in the target's support; -1 if p == q.
 ///
 /// `uniform(total)`: an integer below `total`; asked once. Only two 64-bit sums a block are made of
 /// all weights: sum (p q_sum - q p_sum) = (sum p) q_sum - (sum q) p_sum over the tokens that

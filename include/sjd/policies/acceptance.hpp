@@ -51,7 +51,8 @@ template <RandomGate Gate>
   };
   if constexpr (ResidualGate<Gate>) {
     using enum TokenLaw::Kind;
-    if (target.kind() == list && slot.law.kind() == list) {
+    const TokenLaw::Kind draft = slot.law.kind();
+    if (target.kind() == list && (draft == list || draft == uniform)) {
       const std::int64_t place = gate.residual(key, target, slot.law);
       if (place < 0) refuse();
       return target.token(place);
