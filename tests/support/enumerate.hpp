@@ -131,25 +131,25 @@ Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
   using Layer = std::unordered_map<DecodePoint, long double, DecodePointHash>;
   std::vector<Layer> layers(static_cast<std::size_t>(request.tokens) + 1);
   Enumerated found;
-  const auto arrive = [&](DecoderState& state, long double weight) {
-    state.iteration = 0;
-    if (!may_read_counts<Decoder> || counts == Counts::do_not_matter) state.statistics = {};
-    for (Slot& slot : state.window) slot.age = ages == Ages::matter ? slot.age : 0;
-    std::vector<TableCache> caches = host.caches.front();
+  DecodePoint now;  // kept from path to path: most paths meet again, and its memory serves them all
+  const auto arrive = [&](long double weight) {
+    now.state.iteration = 0;
+    if (!may_read_counts<Decoder> || counts == Counts::do_not_matter) now.state.statistics = {};
+    for (Slot& slot : now.state.window) slot.age = ages == Ages::matter ? slot.age : 0;
+    now.caches = host.caches.front();
     if (!host.keep_noisy_rows) {
-      for (TableCache& cache : caches) cache.settle(state.committed() - 1);
+      for (TableCache& cache : now.caches) cache.settle(now.state.committed() - 1);
     }
-    std::map<Position, Interval> shared = all.shared;
-    shared.erase(shared.begin(), shared.lower_bound(state.committed()));
-    const auto layer = static_cast<std::size_t>(state.committed());
+    now.shared = all.shared;
+    now.shared.erase(now.shared.begin(), now.shared.lower_bound(now.state.committed()));
     if (++found.paths > most_paths) throw std::runtime_error{"too many paths to enumerate"};
-    layers.at(layer)[{std::move(state), std::move(caches), std::move(shared)}] += weight;
+    layers.at(static_cast<std::size_t>(now.state.committed()))[now] += weight;
   };
   do {
     all.restart();
     all.shared.clear();
-    DecoderState state = decoder.start(0, request);
-    arrive(state, all.weight());
+    now.state = decoder.start(0, request);
+    arrive(all.weight());
   } while (all.advance());
   for (std::size_t n = 0; n < static_cast<std::size_t>(request.tokens); ++n) {
     for (const auto& [point, weight] : layers[n]) {
@@ -157,9 +157,9 @@ Enumerated enumerate_decoder(Decoder& decoder, Enumeration& all,
         all.restart();
         all.shared = point.shared;
         host.caches.front() = point.caches;
-        DecoderState state = point.state;
-        decoder.step({&state, 1});
-        arrive(state, weight * all.weight());
+        now.state = point.state;
+        decoder.step({&now.state, 1});
+        arrive(weight * all.weight());
       } while (all.advance());
     }
     layers[n].clear();
