@@ -61,10 +61,10 @@ class ThresholdSearch {
       const double too_low = static_cast<double>(counts[0]) - low;
       const double too_high = static_cast<double>(counts[2]) - high;
       if (std::fabs(too_low) <= slack && std::fabs(too_high) <= slack) return pivots;
-      const double width =
-          (double{last} - double{first}) / static_cast<double>(counts[0] - counts[2]);
-      first += static_cast<float>(too_low * width);
-      last += static_cast<float>(too_high * width);
+      if (counts[0] == counts[2]) break;
+      const float width = (last - first) / static_cast<float>(counts[0] - counts[2]);
+      first += static_cast<float>(too_low) * width;
+      last += static_cast<float>(too_high) * width;
     }
     first = find(list, low, static_cast<std::uint64_t>(list.size));
     last = find(list, high, static_cast<std::uint64_t>(list.size));
