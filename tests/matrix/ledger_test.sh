@@ -17,13 +17,16 @@ grep -q '^L2 | matrix ledger of core .* parts | [1-9][0-9]* instances' "$scratch
 # The rest by a program that only says what the real one would.
 cat > "$scratch/quick" <<TEXT
 #!/bin/sh
-echo "L2 | matrix: greedy equality, table \$SJD_MATRIX_TABLE, core $core | 5 instances, 7 paths | TV 1.5e-19"
+echo "L2 | matrix: greedy equality, table \$SJD_MATRIX_TABLE, core $core | 5 instances, 3000000000 paths | TV 1.5e-19"
 echo "\$SJD_MATRIX_TABLE \$SJD_TESTS_FULL \$1" >> "$scratch/calls"
 TEXT
 chmod +x "$scratch/quick"
 parts --program "$scratch/quick" --long 60 --jobs 2 > "$scratch/all"
 grep -q ', 20 of 200 parts | ' "$scratch/all" || fail "not all parts of the block: $(cat "$scratch/all")"
 real=$(grep -c '"block":"greedy equality, corrector"' "$scratch/ledger")
+paths=0
+for n in $(sed -n 's/.*"paths":\([0-9]*\),.*/\1/p' "$scratch/ledger"); do paths=$((paths + n)); done
+grep -q " instances, $paths paths | " "$scratch/all" || fail "not $paths paths: $(cat "$scratch/all")"
 calls=$(grep -c ' 1 greedy equality$' "$scratch/calls")
 [ $((real + calls)) -eq 20 ] || fail "$real parts and $calls calls are not 20 parts"
 parts --program "$scratch/quick" --long 60 > "$scratch/again"
