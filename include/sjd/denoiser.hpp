@@ -17,18 +17,11 @@
 #include "sjd/detail/checks.hpp"
 #include "sjd/detail/in_use.hpp"
 #include "sjd/detail/pass_rows.hpp"
+#include "sjd/detail/policy_checks.hpp"
 #include "sjd/detail/ragged_batch.hpp"
 #include "sjd/detail/state_checks.hpp"
 #include "sjd/model.hpp"
-#include "sjd/policies/acceptance.hpp"
-#include "sjd/policies/corrector.hpp"
-#include "sjd/policies/grammar.hpp"
-#include "sjd/policies/initialization.hpp"
-#include "sjd/policies/noise_feed.hpp"
 #include "sjd/policies/noise_schedule.hpp"
-#include "sjd/policies/normalization.hpp"
-#include "sjd/policies/refinement.hpp"
-#include "sjd/policies/window.hpp"
 #include "sjd/state.hpp"
 
 namespace sjd {
@@ -74,6 +67,10 @@ class SpeculativeJacobiDenoiser {
   using Grammar = PolicyFor<role::grammar, NoGrammar>;
   using Random = PolicyFor<role::random, PhiloxRandom>;
 
+  using Gate = std::remove_reference_t<decltype(std::declval<const Random&>().gate(0, 0))>;
+  static_assert(detail::PolicyContracts<Model, Gate, Window, Acceptance, Refinement, Initialization,
+                                        Normalization, NoiseFeed, Corrector, Grammar>::hold);
+
   /// The window holds noisy embeddings (SJD2); false for Jacobi and SJD.
   static constexpr bool uses_noise = !std::is_same_v<Schedule, NoNoise>;
   static_assert(!uses_noise || NoisyModel<Model>,
@@ -82,12 +79,6 @@ class SpeculativeJacobiDenoiser {
 
   /// Drafts behind the tip are redrawn between two passes.
   static constexpr bool uses_corrector = !std::is_same_v<Corrector, NoCorrector>;
-  static_assert(!Corrector::reads_hidden || detail::has_hidden_dim<Model>,
-                "sjd::HiddenModel: a corrector needs model.hidden_dim() and the rows of "
-                "ForwardPass::hidden; give NoCorrector{} to a model without them");
-  static_assert(!std::is_same_v<Corrector, HeadCorrector> || detail::has_corrector_head<Model>,
-                "sjd::HiddenModel: HeadCorrector needs model.corrector_head(), the head that "
-                "ships with the checkpoint");
 
   /// Committed tokens are distributed exactly as AR sampling of the same model at level 0 through
   /// the same masses.
@@ -101,15 +92,17 @@ class SpeculativeJacobiDenoiser {
         embeddings_{model},
         hidden_{model} {
     detail::check_sizes(vocab_, hidden_dim_);
-    detail::validate_all(window_, schedule_, corrector_);
+    const auto normalization = detail::pick<role::normalization, Normalization>(policies_);
+    detail::validate_all(window_, schedule_, acceptance_, refinement_, initialization_,
+                         normalization, feed_, corrector_, grammar_, random_);
     detail::validate_grammar(grammar_, vocab_);
     if constexpr (uses_noise) {
       const NoiseContract contract = model.noise_contract();
       detail::check_noise_contract(contract, schedule_, NoiseFeed::posterior_mean,
                                    Normalization::per_channel);
       detail::check_noise_numbers(model.embedding_table(), contract, vocab_);
-      space_ = make_embedding_space(model.embedding_table(), contract,
-                                    detail::pick<role::normalization, Normalization>(policies_));
+      space_ = make_embedding_space(model.embedding_table(), contract, normalization,
+                                    NoiseFeed::posterior_mean);
     }
   }
 
@@ -131,6 +124,9 @@ class SpeculativeJacobiDenoiser {
 
   /// Decodes one picture; `on_iteration(const IterationEvent&)` returns false to stop with what
   /// stands.
+  ///
+  /// edge    the first token comes from the prompt, not from an iteration: a picture of one token
+  ///         has no event
   template <class Callback>
   [[nodiscard]] GenerationResult generate(const Request& request, Callback&& on_iteration) {
     return std::move(generate(std::span{&request, 1}, on_iteration).front());
@@ -169,8 +165,8 @@ class SpeculativeJacobiDenoiser {
     auto&& gate = random_.gate(state.seed, state.sample);
     state.tokens.push_back(acceptance_.bonus(gate, DrawKey{}, laws_[0]));
     if (!state.finished()) {
-      const auto rows = detail::window_rows(window_, {1, state.total, 0, state.statistics});
-      cpu::fill_window(rules(), gate, rows - 1, vocab_, nullptr, state);
+      const WindowHistory history{1, state.total, 0, state.statistics};
+      cpu::fill_window(rules(), gate, slots_of(sequence, history), vocab_, nullptr, state);
     }
     return state;
   }
@@ -219,7 +215,7 @@ class SpeculativeJacobiDenoiser {
   }
   /// What a state of this decoder must fit into.
   [[nodiscard]] detail::StateBounds bounds() const {
-    return {model_->max_sequences(), vocab_, space_.dim, schedule_.levels};
+    return {model_->max_sequences(), vocab_, space_.dim, schedule_.levels, window_.capacity() - 1};
   }
 
  private:
@@ -282,6 +278,11 @@ class SpeculativeJacobiDenoiser {
     }
   }
 
+  /// Drafts that the next pass of a sequence carries; below 0 if the picture is finished.
+  [[nodiscard]] std::int64_t slots_of(std::int32_t sequence, const WindowHistory& history) const {
+    return naming_sequence(sequence, [&] { return detail::window_rows(window_, history); }) - 1;
+  }
+
   /// Computes the next state of live sequence s into scratch.
   void plan(std::size_t s) {
     const DecoderState& state = *live_[s];
@@ -303,7 +304,7 @@ class SpeculativeJacobiDenoiser {
     const std::int64_t shift = verdicts_[s].committed();
     const WindowHistory history{state.committed() + shift, state.total, block.count,
                                 next.statistics};
-    const std::int64_t slots = detail::window_rows(window_, history) - 1;
+    const std::int64_t slots = slots_of(state.sequence, history);
     const std::int64_t kept = cpu::surviving_slots(block.count - 1, shift, slots);
     begin_correction(block, state, next, shift, kept);
     cpu::advance(rules(), gate, verdicts_[s], laws_, slots, vocab_, next, [&](std::int64_t j) {

@@ -59,13 +59,14 @@ struct ForwardPass {
   MatrixView<float, Memory> hidden{};
 };
 
-/// What a checkpoint was trained on; decoding with anything else is refused.
+/// What a checkpoint was trained on; decoding with anything else that these fields tell apart is
+/// refused.
 struct NoiseContract {
   std::int32_t grid = 0;  ///< KarrasSchedule::grid
   float rho_min = 0.0F;
   float rho_max = 0.0F;
   bool posterior_mean = false;  ///< the feed that training used; false = raw
-  bool per_channel = false;     ///< the normalisation that training used
+  bool per_channel = false;     ///< the normalisation of training; false = by token, or none
   std::span<const float>
       mean{};  ///< [dim], per-channel mean of the image rows of the embedding table
   std::span<const float> scale{};  ///< [dim], their standard deviation

@@ -34,6 +34,10 @@ template <class Model, class... Policies>
 class PlainAr {
   SJD_CHECK_MODEL(Model)
   SJD_CHECK_POLICIES(Policies)
+  static_assert(((PolicyOf<Policies, role::acceptance> || PolicyOf<Policies, role::grammar> ||
+                  PolicyOf<Policies, role::random>)&&...),
+                "sjd::PlainAr: it takes an acceptance criterion for its sampler, a grammar and a "
+                "random policy; it has no window that another policy could move");
 
   template <class Role, class Default>
   using PolicyFor = typename detail::policy_for<Role, Default, Policies...>::type;
@@ -51,6 +55,7 @@ class PlainAr {
   explicit PlainAr(Model& model, Policies... policies)
       : model_{&model}, policies_{std::move(policies)...}, logits_{model} {
     detail::check_sizes(vocab_, 1);
+    detail::validate_all(sampler_, grammar_, random_);
     detail::validate_grammar(grammar_, vocab_);
   }
 
@@ -121,7 +126,7 @@ class PlainAr {
   [[nodiscard]] auto policies() const { return std::tuple{sampler_, grammar_, random_}; }
   /// What a state of this decoder must fit into.
   [[nodiscard]] detail::StateBounds bounds() const {
-    return {model_->max_sequences(), vocab_, 0, 0};
+    return {.sequences = model_->max_sequences(), .vocab = vocab_};
   }
 
  private:

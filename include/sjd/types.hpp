@@ -32,7 +32,7 @@ struct DecodeStatistics {
   std::vector<std::int64_t> accepted_by_slot;  ///< [slot - 1]
   std::vector<std::int64_t> judged_by_age;     ///< [passes since the slot entered]
   std::vector<std::int64_t> accepted_by_age;   ///< [passes since the slot entered]
-  /// [rows a branch - 1] passes of that width; empty for PlainAr, whose passes all carry one row.
+  /// [rows a branch - 1] passes of that width; PlainAr's all carry one row.
   std::vector<std::int64_t> passes_by_rows;
 
   friend bool operator==(const DecodeStatistics&, const DecodeStatistics&) = default;

@@ -195,6 +195,16 @@ TEST_CASE("saved state: an embedding that no noise reaches is refused", "[faults
   }
 }
 
+TEST_CASE("saved state: a window wider than the plan allows is refused", "[faults]") {
+  MidFlight flight;
+  REQUIRE(flight.state.window.size() == 3);
+  CHECK(flight.load(flight.bytes()) == flight.state);
+  flight.state.window.push_back(flight.state.window.back());
+  const Error error = error_of([&] { static_cast<void>(flight.load(flight.bytes())); });
+  CHECK(error.code() == ErrorCode::bad_file);
+  CHECK(std::string{error.what()}.find("wider than its plan allows") != std::string::npos);
+}
+
 TEST_CASE("saved state: another model, composition or request is refused", "[faults]") {
   const MidFlight flight;
   const Bytes good = flight.bytes();

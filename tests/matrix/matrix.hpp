@@ -176,7 +176,7 @@ long double enumerate_point(const MatrixPoint& point, Tally& tally) {
   TableHost host{{.vocab = instance.vocab,
                   .dim = by_row ? 2 : 1,
                   .seed = instance.seed,
-                  .posterior_mean = false,
+                  .posterior_mean = true,
                   .per_channel = false}};
   Enumeration all;
   const Counts counts = point[window_kind] == 3 ? Counts::matter_if_read : Counts::do_not_matter;

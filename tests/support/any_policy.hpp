@@ -51,7 +51,7 @@ struct AnyInitialization {
 template <class... P>
 struct AnyNoiseFeed {
   using role = role::noise_feed;
-  static constexpr bool posterior_mean = false;
+  static constexpr bool posterior_mean = true;  // some of them need its tables
   std::variant<P...> chosen;
 
   void feed(const EmbeddingSpace& space, std::span<const NoisyRow> rows,

@@ -177,6 +177,16 @@ TEST_CASE("where windows pay, the window is found from any table") {
   CHECK(spend(flat, easy, request_of(1, 5), CostAwareWindow{known}).cost <= 1.05 * wide.cost);
 }
 
+TEST_CASE("counts that no picture has do not overflow") {
+  // As a forged state may hold them: nothing is known of slot 1, all other drafts were rejected.
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const CostAwareWindow window{{.costs = {{1, 1.0}, {4096, 2.0}}, .survival = {0.9}}};
+  std::vector<std::int64_t> judged(4095, most);
+  judged[0] = 0;
+  const std::vector<std::int64_t> accepted(4095, 0);
+  CHECK(window.rows({20, 5000, 0, statistics_of(24, judged, accepted)}) == 1);
+}
+
 TEST_CASE("tables outside their ranges are refused by name") {
   const auto refused = [](const WindowCosts& known, const std::string& text) {
     try {

@@ -135,6 +135,65 @@ TEST_CASE("a window wider than the picture never asks past its end") {
   });
 }
 
+/// Asks for `wanted` rows in every pass, whatever it announced.
+struct UnboundedWindow {
+  using role = role::window;
+  std::int64_t wanted = 1;
+
+  [[nodiscard]] std::int64_t rows(std::int64_t, std::int64_t) const { return wanted; }
+  [[nodiscard]] std::int64_t capacity() const { return 8; }
+};
+
+TEST_CASE("a window plan that asks for more or less than it may is an error that names it") {
+  for (const std::int64_t wanted : {-1, 0, 9, 1 << 30}) {
+    TableHost host{{.vocab = 5, .seed = 2, .sequences = 2}};
+    SpeculativeJacobiDenoiser decoder{host, UnboundedWindow{wanted}, NoNoise{}};
+    const Error error = error_of([&] { static_cast<void>(decoder.start(1, {.tokens = 20})); });
+    CHECK(error.code() == ErrorCode::contract);
+    CHECK(error.sequence() == 1);
+    CHECK(error.position() == 1);
+    const std::string text = error.what();
+    CHECK(text.find("wants " + std::to_string(wanted) + " rows, of 1 .. 8") != std::string::npos);
+  }
+  // Near the end of the picture fewer rows are left than it asks for.
+  TableHost host{{.vocab = 5, .seed = 2}};
+  SpeculativeJacobiDenoiser decoder{host, UnboundedWindow{8}, NoNoise{}};
+  std::vector<DecoderState> states{decoder.start(0, {.tokens = 20})};
+  std::vector<DecoderState> before;
+  const Error error = error_of([&] {
+    for (int i = 0; i < 20; ++i) {
+      before = states;
+      decoder.step(states);
+    }
+  });
+  CHECK(error.code() == ErrorCode::contract);
+  CHECK(error.position() > 12);
+  CHECK(states == before);
+}
+
+TEST_CASE("the window plan of a finished picture is not asked") {
+  TableHost host{{.vocab = 5, .seed = 2}};
+  SpeculativeJacobiDenoiser decoder{host, UnboundedWindow{1}, NoNoise{}};
+  CHECK(decoder.generate({.tokens = 20}).tokens.size() == 20);
+}
+
+/// A refinement with a parameter outside its range.
+struct BadRefinement : MaximalCoupling {
+  void validate() const { throw Error{ErrorCode::invalid_argument, "BadRefinement"}; }
+};
+
+/// A sampler with one.
+struct BadSampler : SpeculativeAcceptance {
+  void validate() const { throw Error{ErrorCode::invalid_argument, "BadSampler"}; }
+};
+
+TEST_CASE("every policy is asked whether it is valid") {
+  TableHost host{{.vocab = 5, .seed = 2}};
+  check_invalid([&] { SpeculativeJacobiDenoiser decoder(host, NoNoise{}, BadRefinement{}); });
+  check_invalid([&] { SpeculativeJacobiDenoiser decoder(host, NoNoise{}, BadSampler{}); });
+  check_invalid([&] { PlainAr decoder(host, BadSampler{}); });
+}
+
 TEST_CASE("a callback that returns false stops with what stands") {
   TableHost host{{.vocab = 5, .seed = 2, .sequences = 2}};
   CoupledSjd<TableHost> decoder{host, FixedWindow{.tokens = 4}};

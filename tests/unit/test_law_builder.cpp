@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "sjd/cpu/law_builder.hpp"
+#include "sjd/cpu/rows.hpp"
 #include "support/catch.hpp"
+#include "support/guarded_row.hpp"
 #include "support/table_law.hpp"
 
 namespace sjd::test {
@@ -84,6 +86,9 @@ std::vector<float> row_of(int kind, std::uint64_t seed, std::size_t size) {
       case 6:  // sorted by id, in clumps
         logits[i] = static_cast<float>(i / 50) * 1.0e-3F + (x < 0.5F ? 1.0e-6F : 0.0F);
         break;
+      case 7:  // a bell in steps, as narrow logits are: few ties at a time
+        logits[i] = std::round(128.0F * (x + y + unit(seed + 2000, i))) / 32.0F;
+        break;
       default:  // what a sample of the row may never see
         logits[i] = i % 97 == 5 ? 20.0F + x : -1.0e30F * y;
     }
@@ -128,7 +133,7 @@ void check(const std::vector<float>& logits, const SamplingOptions& options) {
   }
 }
 
-constexpr int kinds = 8;
+constexpr int kinds = 9;
 
 }  // namespace
 
@@ -179,8 +184,59 @@ TEST_CASE("the guided sweep builds most laws of long rows") {
   guided_laws = 0;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     check(row_of(0, seed, 4096), {.temperature = 0.9F, .top_k = 300});
+    check(row_of(7, seed, 4096), {.temperature = 0.9F, .top_k = 300});
   }
-  CHECK(guided_laws == 40 * static_cast<int>(tables().size()));
+  CHECK(guided_laws == 80 * static_cast<int>(tables().size()));
+}
+
+TEST_CASE("without temperature the guided sweep leaves a row alone") {
+  cpu::LawBuilder builder;
+  TokenLaw law;
+  const std::vector<float> logits = row_of(1, 3, 4096);
+  const SamplingOptions greedy{.temperature = 0.0F, .top_k = 300};
+  CHECK_FALSE(builder.build_guided<float>(logits, logits, 0.0F, greedy, law));
+}
+
+TEST_CASE("a long row has the law of its guided logits, whatever the number of branches") {
+  constexpr std::size_t vocab = 4096;
+  const SamplingOptions options{.top_k = 300};
+  for (std::size_t branches = 1; branches <= 3; ++branches) {
+    std::vector<float> logits;
+    for (std::size_t b = 0; b < branches; ++b) {
+      const std::vector<float> row = row_of(0, 11 + b, vocab);
+      logits.insert(logits.end(), row.begin(), row.end());
+    }
+    const MatrixView<const float> rows{logits.data(), std::ssize(logits) / 4096, 4096};
+    const std::vector<float> scales(branches - 1, 2.5F);
+    std::vector<float> guided(vocab);
+    cpu::guide(rows, scales, guided);
+    cpu::RowPipeline pipeline;
+    TokenLaw law;
+    pipeline.law(rows, scales, NoGrammar{}, options, 0, 0, law);
+    CAPTURE(branches);
+    CHECK(law == sorted_law(guided, options));
+  }
+}
+
+TEST_CASE("no read leaves the row, wherever its memory begins and ends") {
+  constexpr std::size_t vocab = 4096;
+  const std::vector<float> logits = row_of(0, 5, vocab);
+  const SamplingOptions options{.top_k = 200};
+  const TokenLaw expected = sorted_law(logits, options);
+  const GuardedRow room{4 * vocab};
+  for (const KernelTable* table : tables()) {
+    for (std::size_t shift = 0; shift < 17; ++shift) {
+      for (float* const row : {room.begin() + shift, room.end() - vocab - shift}) {
+        std::copy(logits.begin(), logits.end(), row);
+        cpu::LawBuilder builder{*table};
+        TokenLaw law, guided;
+        builder.build({row, vocab}, options, law);
+        CHECK(law == expected);
+        CHECK(builder.build_guided<float>({row, vocab}, {row, vocab}, 0.0F, options, guided));
+        CHECK(guided == expected);
+      }
+    }
+  }
 }
 
 TEST_CASE("a builder that has seen other rows builds the same laws") {

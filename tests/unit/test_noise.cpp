@@ -8,6 +8,7 @@
 #include "sjd/policies/noise_feed.hpp"
 #include "sjd/policies/normalization.hpp"
 #include "support/catch.hpp"
+#include "support/guarded_row.hpp"
 #include "support/table_law.hpp"
 
 namespace sjd::test {
@@ -40,6 +41,32 @@ TEST_CASE("Karras levels span the range and preserve the variance") {
                  7.0);
     CHECK(schedule.rho(level) == close_to(middle));
   }
+}
+
+TEST_CASE("a schedule outside its ranges is refused, one at their ends is not") {
+  const auto is_valid = [](const KarrasSchedule& schedule) {
+    try {
+      schedule.validate();
+      return true;
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::invalid_argument);
+      return false;
+    }
+  };
+  CHECK(is_valid({.levels = 1, .grid = 1}));
+  CHECK(is_valid({.levels = 2, .grid = 1}));
+  CHECK_FALSE(is_valid({.levels = 3, .grid = 1}));
+  CHECK_FALSE(is_valid({.levels = 0, .grid = 1}));
+  CHECK_FALSE(is_valid({.levels = 1, .grid = 0}));
+  CHECK(is_valid({.levels = 1, .grid = 65'536}));
+  CHECK(is_valid({.levels = 65'537, .grid = 65'536}));
+  CHECK_FALSE(is_valid({.levels = 1, .grid = 65'537}));
+  CHECK_FALSE(is_valid({.levels = 6, .grid = 12}));
+  CHECK(is_valid({.rho_min = 1.0e-6F, .rho_max = 1.0e6F}));
+  CHECK_FALSE(is_valid({.rho_min = 0.99e-6F, .rho_max = 2.0F}));
+  CHECK_FALSE(is_valid({.rho_min = 1.0F, .rho_max = 1.01e6F}));
+  CHECK_FALSE(is_valid({.rho_min = 2.0F, .rho_max = 2.0F}));
+  CHECK_FALSE(is_valid({.tokens_per_level = 0}));
 }
 
 TEST_CASE("decoding levels are strides of the checkpoint's grid, noisiest included") {
@@ -120,9 +147,16 @@ TEST_CASE("channels are normalised to zero mean and unit variance, and back") {
 
 TEST_CASE("rows are normalised by themselves, or not at all") {
   const std::vector<float> table = random_table(4, 6 * 8);
-  const MatrixView<const float> view{table.data(), 6, 8};
+  // Nothing behind the table may be read.
+  const GuardedRow room{table.size()};
+  std::copy(table.begin(), table.end(), room.end() - table.size());
+  const MatrixView<const float> view{room.end() - table.size(), 6, 8};
   const EmbeddingSpace rows = make_embedding_space(view, {}, PerTokenNormalization{});
+  double all_means = 0.0, all_scales = 0.0;
   for (std::int64_t v = 0; v < 6; ++v) {
+    const Moments m = moments(view.row(v).data(), 8, 1);
+    all_means += m.mean / 6.0;
+    all_scales += m.scale() / 6.0;
     double mean = 0.0, square = 0.0;
     for (const float x : rows.clean(v)) {
       mean += x / 8.0;
@@ -131,7 +165,39 @@ TEST_CASE("rows are normalised by themselves, or not at all") {
     CHECK(mean == close_to(0.0).margin(1e-6));
     CHECK(square == close_to(1.0));
   }
-  CHECK(make_embedding_space(view, {}, NoNormalization{}).normalized == table);
+  for (std::size_t d = 0; d < 8; ++d) {
+    CHECK(rows.mean[d] == close_to(all_means));
+    CHECK(rows.scale[d] == close_to(all_scales));
+  }
+  const EmbeddingSpace plain = make_embedding_space(view, {}, NoNormalization{});
+  CHECK(plain.normalized == table);
+  CHECK(plain.mean == std::vector<float>(8, 0.0F));
+  CHECK(plain.scale == std::vector<float>(8, 1.0F));
+  for (std::size_t v = 0; v < 6; ++v) {
+    CHECK(plain.log_prior[v] == 0.0F);
+    double square = 0.0;
+    for (std::size_t d = 0; d < 8; ++d) square += double{table[v * 8 + d]} * table[v * 8 + d];
+    CHECK(plain.half_square[v] == close_to(0.5 * square));
+  }
+}
+
+TEST_CASE("the posterior means of several rows are those of each by itself") {
+  const std::vector<float> table = random_table(8, 40 * 5);
+  const EmbeddingSpace space =
+      make_embedding_space({table.data(), 40, 5}, {}, PerChannelNormalization{});
+  const KarrasSchedule schedule;
+  std::vector<std::vector<float>> noise;
+  std::vector<NoisyRow> rows;
+  for (std::uint64_t n = 0; n < 7; ++n) noise.push_back(random_table(90 + n, 5));
+  for (const std::vector<float>& z : noise) {
+    rows.push_back({z, schedule.coefficients(1 + static_cast<std::int32_t>(rows.size()))});
+  }
+  std::vector<float> scratch, all(7 * 5), one(5);
+  PosteriorMean{}.feed(space, rows, scratch, {all.data(), 7, 5});
+  for (std::size_t n = 0; n < rows.size(); ++n) {
+    PosteriorMean{}.feed(space, {&rows[n], 1}, scratch, {one.data(), 1, 5});
+    CHECK(std::equal(one.begin(), one.end(), all.begin() + static_cast<std::ptrdiff_t>(5 * n)));
+  }
 }
 
 TEST_CASE("raw noise is only denormalised") {
@@ -144,6 +210,14 @@ TEST_CASE("raw noise is only denormalised") {
   RawNoise{}.feed(space, rows, scratch, {fed.data(), 1, 3});
   for (std::size_t d = 0; d < 3; ++d)
     CHECK(fed[d] == close_to(z[d] * space.scale[d] + space.mean[d]));
+  // It needs none of the tables of the posterior.
+  const EmbeddingSpace lean =
+      make_embedding_space({table.data(), 6, 3}, {}, PerChannelNormalization{}, false);
+  CHECK((lean.scores.padded_outputs() == 0 && lean.mixture.padded_outputs() == 0));
+  CHECK((lean.half_square.empty() && lean.log_prior.empty()));
+  std::vector<float> again(3);
+  RawNoise{}.feed(lean, rows, scratch, {again.data(), 1, 3});
+  CHECK(again == fed);
 }
 
 TEST_CASE("the posterior mean is the mean of the table under the posterior") {

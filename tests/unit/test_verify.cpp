@@ -79,6 +79,57 @@ TEST_CASE("without the gate noise judges and corrects") {
   CHECK(judge<UngatedAcceptance>({1, -1, 0}) == Found{1, 1, true, false});
 }
 
+TEST_CASE("the greedy criterion accepts the mode alone") {
+  PhiloxGate gate{1, 2};
+  const TokenLaw target = law_of({1, 5, 2});
+  for (TokenId token = 0; token < 3; ++token) {
+    const Slot slot{.token = token, .law = target};
+    CHECK(GreedyEquality{}.accept(gate, {}, slot, target) == (token == 1));
+    CHECK(GreedyEquality{}.recover(gate, {}, slot, target) == 1);
+  }
+  CHECK(GreedyEquality{}.bonus(gate, {}, target) == 1);
+}
+
+TEST_CASE("a correction is a draw from the residual, for laws of every kind") {
+  const TokenLaw laws[] = {law_of({1, 1, 0, 1}), law_of({2, 1, 4, 1}), TokenLaw::uniform(4),
+                           TokenLaw::point(2)};
+  int corrections = 0;
+  for (const TokenLaw& target : laws) {
+    for (const TokenLaw& draft : laws) {
+      std::vector<uint128> weights;
+      residual_weights(target, draft, weights);
+      if (target == draft) continue;
+      for (Position position = 0; position < 50; ++position) {
+        PhiloxGate gate{7, 8};
+        const Slot slot{.token = draft.token(0), .law = draft};
+        const TokenId token =
+            SpeculativeAcceptance{}.recover(gate, {.position = position}, slot, target);
+        const DrawKey key{.position = position, .purpose = Purpose::residual};
+        CHECK(token == target.token(gate.weighted(key, weights)));
+        corrections += 1;
+      }
+    }
+  }
+  CHECK(corrections == 12 * 50);
+}
+
+TEST_CASE("a draft without mass in its own law is an error that names its position") {
+  PhiloxGate gate{1, 2};
+  for (const TokenLaw& law : {law_of({1, 0, 1}), TokenLaw::point(0)}) {
+    const Slot forged{.token = 1, .law = law};
+    try {
+      static_cast<void>(SpeculativeAcceptance{}.recover(gate, {.position = 7}, forged, law));
+      FAIL("nothing was thrown");
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::contract);
+      CHECK(error.sequence() == -1);
+      CHECK(error.position() == 7);
+      CHECK(std::string{error.what()} ==
+            "the draft of image position 7 has no mass in the law that it carries");
+    }
+  }
+}
+
 TEST_CASE("positions of the draws follow the slots") {
   const DecoderState state = state_of({0, 0, 0});
   // A third of the drafts' mass remains at every position: each test needs a draw.

@@ -215,6 +215,8 @@ TEST_CASE("an initial token repeats its neighbour, and is uniform where there is
   Slot slot;
   RepeatLeft{}.enter(gate, {.position = 4}, 2, 5, slot);
   CHECK(slot == Slot{.token = 2, .law = TokenLaw::point(2)});
+  RepeatLeft{}.enter(gate, {.position = 4}, 0, 5, slot);
+  CHECK(slot == Slot{.token = 0, .law = TokenLaw::point(0)});
   CHECK(gate.keys.empty());
   RepeatLeft{}.enter(gate, {.position = 4}, -1, 5, slot);
   CHECK(slot == Slot{.token = 4, .law = TokenLaw::uniform(5)});
@@ -231,6 +233,30 @@ TEST_CASE("the end of a row allows its token alone, other places all but it") {
   std::vector<float> code{1, 2, 3};
   grammar.mask(6, code);
   CHECK(code == std::vector<float>{1, none, 3});
+  std::vector<float> first{1, 2, 3};
+  RowEndGrammar{.columns = 3, .row_end = 0}.mask(3, first);
+  CHECK(first == std::vector<float>{1, none, none});
+  CHECK(grammar.forced(7) == 1);
+  CHECK(grammar.forced(6) == -1);
+  CHECK(NoGrammar{}.forced(7) == -1);
+}
+
+TEST_CASE("a grammar outside its ranges is refused, one at their ends is not") {
+  const auto is_valid = [](const RowEndGrammar& grammar) {
+    try {
+      grammar.validate(8);
+      return true;
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::invalid_argument);
+      return false;
+    }
+  };
+  CHECK(is_valid({.columns = 1, .row_end = 0}));
+  CHECK(is_valid({.columns = 1 << 20, .row_end = 7}));
+  CHECK_FALSE(is_valid({.columns = 0, .row_end = 0}));
+  CHECK_FALSE(is_valid({.columns = (1 << 20) + 1, .row_end = 0}));
+  CHECK_FALSE(is_valid({.columns = 3, .row_end = -1}));
+  CHECK_FALSE(is_valid({.columns = 3, .row_end = 8}));
 }
 
 TEST_CASE("a window is filled from the left, and its first new slot alone uses the law") {

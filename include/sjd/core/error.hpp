@@ -20,8 +20,9 @@ enum class ErrorCode : std::uint8_t {
   out_of_memory,     ///< a buffer of the size named in the text cannot be had
 };
 
-/// Every exception that this library throws on its own behalf. Beside it only two kinds leave a
-/// call: what the model or a callback throws, and std::bad_alloc from a small allocation.
+/// Every exception that this library throws on its own behalf. Beside it only three kinds leave a
+/// call: what the model or a callback throws, std::bad_alloc, and what CUDA and cuBLAS report where
+/// a device is asked for (cuda::CudaError, hosts::BlasError).
 class Error : public std::runtime_error {
  public:
   /// `sequence` and `position` are -1 where they have no meaning.

@@ -109,7 +109,6 @@ class LawBuilder {
     const MassTotal all = kernel_->masses(list, ids_.data(), masses_.data());
     kept_ = all.size;
     const std::uint64_t dropped = kept_ > k ? drop_packed_ties(list, kept_ - k) : 0;
-    if (kept_ > k) return false;
     const auto kept = static_cast<std::size_t>(kept_);
     law.set_list({ids_.data(), kept}, {masses_.data(), kept}, all.sum - dropped);
     return true;
@@ -182,13 +181,9 @@ class LawBuilder {
   }
 
   /// Drops the last `excess` of the tokens whose logit is exactly the floor of a packed list, and
-  /// returns what they weighed. Nothing is dropped if a logit from the floor up has no mass: the
-  /// list then does not say which mass is whose.
+  /// returns what they weighed. There are ties too many only if the floor has a mass, and then
+  /// every logit above has one: the i-th mass belongs to the i-th logit from the floor up.
   std::uint64_t drop_packed_ties(const MassRow& list, std::int64_t excess) {
-    const Pivots floors{list.floor, list.floor, list.floor};
-    std::uint64_t from_floor[3] = {};
-    kernel_->weigh({list.logits, nullptr, list.size}, floors, from_floor);
-    if (from_floor[0] != static_cast<std::uint64_t>(kept_)) return 0;
     find_last_ties(list, static_cast<std::size_t>(excess));
     std::uint64_t dropped = 0;
     std::size_t out = drops_.back();

@@ -83,7 +83,8 @@ void validate_grammar(const Grammar& grammar, std::int64_t vocab) {
   if constexpr (requires { grammar.validate(vocab); }) grammar.validate(vocab);
 }
 
-/// Refuses to decode a checkpoint with noise that it was not trained on.
+/// Refuses to decode a checkpoint with noise that it was not trained on, as far as the contract
+/// tells: it does not part normalisation by token from none at all.
 inline void check_noise_contract(const NoiseContract& contract, const KarrasSchedule& schedule,
                                  bool posterior_mean, bool per_channel) {
   expects(contract.grid > 0, ErrorCode::contract,

@@ -70,6 +70,89 @@ double corrector_seconds_of(const Decoder& decoder) {
   return 0.0;
 }
 
+/// The sequences that run at the moment, each of them for one request.
+template <class Decoder, class Request>
+class RaggedBatch {
+ public:
+  RaggedBatch(Decoder& decoder, std::span<const Request> requests)
+      : decoder_{&decoder}, requests_{requests}, results_(requests.size()) {
+    const auto sequences = static_cast<std::int32_t>(
+        std::min<std::int64_t>(decoder.model().max_sequences(), std::ssize(requests)));
+    for (std::int32_t s = sequences - 1; s >= 0; --s) free_.push_back(s);
+  }
+
+  [[nodiscard]] bool is_done() const { return waiting_ == requests_.size() && states_.empty(); }
+
+  /// Starts waiting requests while there are free sequences.
+  void admit() {
+    while (waiting_ < requests_.size() && !free_.empty()) {
+      const Clock clock{*decoder_};
+      states_.push_back(decoder_->start(free_.back(), requests_[waiting_]));
+      free_.pop_back();
+      running_.push_back({.index = waiting_++});
+      clock.book(*decoder_, running_.back());
+    }
+  }
+
+  /// One iteration of all of them.
+  template <class Callback>
+  void step(Callback& on_iteration, InUse& in_use) {
+    const Clock clock{*decoder_};
+    const std::vector<IterationEvent> events = decoder_->step(states_);
+    for (RunningRequest& entry : running_) clock.book(*decoder_, entry);
+    const auto calling = in_use.call();  // the callback must not call the decoder
+    for (const IterationEvent& event : events) {
+      const auto at = static_cast<std::size_t>(&event.state - states_.data());
+      running_[at].cancelled = !on_iteration(event);
+    }
+  }
+
+  /// Takes the results of those that are finished or cancelled and frees their sequences.
+  void retire() {
+    for (std::size_t i = states_.size(); i-- > 0;) {
+      DecoderState& state = states_[i];
+      const RunningRequest& entry = running_[i];
+      if (!state.finished() && !entry.cancelled) continue;
+      results_[entry.index] = {std::move(state.tokens), std::move(state.statistics),
+                               entry.cancelled,         entry.host_seconds,
+                               entry.library_seconds,   entry.corrector_seconds};
+      free_.push_back(state.sequence);
+      states_.erase(states_.begin() + static_cast<std::ptrdiff_t>(i));
+      running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+
+  [[nodiscard]] std::vector<GenerationResult> take() { return std::move(results_); }
+
+ private:
+  /// What one call of the decoder takes, in it and in the model.
+  class Clock {
+   public:
+    explicit Clock(const Decoder& decoder)
+        : host_{decoder.host_seconds()}, corrector_{corrector_seconds_of(decoder)} {}
+
+    void book(const Decoder& decoder, RunningRequest& entry) const {
+      const double host = decoder.host_seconds() - host_;
+      entry.host_seconds += host;
+      entry.library_seconds += watch_.seconds() - host;
+      entry.corrector_seconds += corrector_seconds_of(decoder) - corrector_;
+    }
+
+   private:
+    double host_;
+    double corrector_;
+    Stopwatch watch_;
+  };
+
+  Decoder* decoder_;
+  std::span<const Request> requests_;
+  std::size_t waiting_ = 0;                // the first request that has not begun
+  std::vector<GenerationResult> results_;  // [requests]
+  std::vector<DecoderState> states_;       // [running]
+  std::vector<RunningRequest> running_;    // [running]
+  std::vector<std::int32_t> free_;         // sequences of the model, the next one last
+};
+
 /// Decodes all requests with a decoder that has start(), step(), host_seconds() and model().
 ///
 /// edge    no requests, or requests of 0 tokens: the model is not called
@@ -82,53 +165,13 @@ std::vector<GenerationResult> run_ragged_batch(Decoder& decoder, std::span<const
   expects(decoder.model().max_sequences() >= 1, ErrorCode::invalid_argument,
           "generate: model.max_sequences() must be at least 1");
   for (const Request& request : requests) check_request(request);
-  std::vector<GenerationResult> results(requests.size());
-  std::vector<DecoderState> states;
-  std::vector<RunningRequest> running;
-  std::vector<std::int32_t> free;
-  const std::int64_t sequences = std::min<std::int64_t>(decoder.model().max_sequences(),
-                                                        static_cast<std::int64_t>(requests.size()));
-  for (auto s = static_cast<std::int32_t>(sequences) - 1; s >= 0; --s) free.push_back(s);
-  std::size_t waiting = 0;
-  double host_before = decoder.host_seconds();
-  double corrector_before = corrector_seconds_of(decoder);
-  const auto book = [&](const Stopwatch& watch, RunningRequest& entry) {
-    const double host = decoder.host_seconds() - host_before;
-    entry.host_seconds += host;
-    entry.library_seconds += watch.seconds() - host;
-    entry.corrector_seconds += corrector_seconds_of(decoder) - corrector_before;
-  };
-  while (waiting < requests.size() || !states.empty()) {
-    while (waiting < requests.size() && !free.empty()) {
-      host_before = decoder.host_seconds();
-      corrector_before = corrector_seconds_of(decoder);
-      const Stopwatch watch;
-      states.push_back(decoder.start(free.back(), requests[waiting]));
-      free.pop_back();
-      running.push_back({.index = waiting++});
-      book(watch, running.back());
-    }
-    host_before = decoder.host_seconds();
-    corrector_before = corrector_seconds_of(decoder);
-    const Stopwatch watch;
-    const std::vector<IterationEvent> events = decoder.step(states);
-    for (RunningRequest& entry : running) book(watch, entry);
-    const auto calling = in_use.call();  // the callback must not call the decoder
-    for (const IterationEvent& event : events) {
-      const auto at = static_cast<std::size_t>(&event.state - states.data());
-      running[at].cancelled = !on_iteration(event);
-    }
-    for (std::size_t i = states.size(); i-- > 0;) {
-      if (!states[i].finished() && !running[i].cancelled) continue;
-      results[running[i].index] = {std::move(states[i].tokens), std::move(states[i].statistics),
-                                   running[i].cancelled,        running[i].host_seconds,
-                                   running[i].library_seconds,  running[i].corrector_seconds};
-      free.push_back(states[i].sequence);
-      states.erase(states.begin() + static_cast<std::ptrdiff_t>(i));
-      running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
-    }
+  RaggedBatch<Decoder, Request> batch{decoder, requests};
+  while (!batch.is_done()) {
+    batch.admit();
+    batch.step(on_iteration, in_use);
+    batch.retire();
   }
-  return results;
+  return batch.take();
 }
 
 }  // namespace sjd::detail

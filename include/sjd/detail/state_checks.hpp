@@ -23,6 +23,7 @@ struct StateBounds {
   std::int64_t vocab = 0;
   std::int64_t dim = 0;     ///< columns of the embedding table; 0 without noise
   std::int32_t levels = 0;  ///< decoding levels; 0 without noise
+  std::int64_t drafts = 0;  ///< slots of the widest window
 };
 
 /// Throws unless the model's sizes are sizes.
@@ -78,19 +79,23 @@ inline const char* slot_fault(const Slot& slot, const StateBounds& bounds, std::
   return nullptr;
 }
 
+/// Whether all tokens are tokens of the vocabulary.
+inline bool are_known(std::span<const TokenId> tokens, std::int64_t vocab) {
+  return std::all_of(tokens.begin(), tokens.end(),
+                     [&](TokenId token) { return token >= 0 && token < vocab; });
+}
+
 /// What is wrong with an unfinished state, or null.
 inline const char* state_fault(const DecoderState& state, const StateBounds& bounds) {
   if (state.sequence < 0 || state.sequence >= bounds.sequences) return "no such sequence";
   if (state.total > most_tokens || state.guidance.size() > most_scales) return "it is too large";
   if (state.tokens.empty()) return "the prompt has not run; begin with start()";
-  const auto outside = [&](TokenId token) { return token < 0 || token >= bounds.vocab; };
-  if (std::any_of(state.tokens.begin(), state.tokens.end(), outside)) {
-    return "a token is outside the vocabulary";
-  }
+  if (!are_known(state.tokens, bounds.vocab)) return "a token is outside the vocabulary";
   if (state.iteration < 0 || state.iteration >= state.committed()) return "a wrong iteration";
   if (static_cast<std::int64_t>(state.window.size()) >= state.total - state.committed()) {
     return "the window reaches behind the picture";
   }
+  if (std::ssize(state.window) > bounds.drafts) return "the window is wider than its plan allows";
   for (const Slot& slot : state.window) {
     if (const char* fault = slot_fault(slot, bounds, state.committed())) return fault;
   }
@@ -102,11 +107,7 @@ inline const char* saved_fault(const DecoderState& state, const StateBounds& bou
   if (!state.finished()) return state_fault(state, bounds);
   if (state.committed() != state.total) return "it has more tokens than the picture";
   if (!state.window.empty()) return "a finished picture has a window";
-  const auto outside = [&](TokenId token) { return token < 0 || token >= bounds.vocab; };
-  if (std::any_of(state.tokens.begin(), state.tokens.end(), outside)) {
-    return "a token is outside the vocabulary";
-  }
-  return nullptr;
+  return are_known(state.tokens, bounds.vocab) ? nullptr : "a token is outside the vocabulary";
 }
 
 /// Refuses a state that no start() or step() of this decoder can have made.

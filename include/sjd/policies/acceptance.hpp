@@ -64,17 +64,23 @@ template <RandomGate Gate>
   return target.token(gate.weighted(key, weights));
 }
 
+/// True with probability min(1, p/q) of the slot's token, as an exact ratio of integers.
+template <RandomGate Gate>
+[[nodiscard]] bool passes_ratio(Gate& gate, DrawKey key, const Slot& slot, const TokenLaw& target) {
+  const MassRatio ratio = mass_ratio(target, slot.law, slot.token);
+  if (ratio.target == 0) return false;
+  if (ratio.target >= ratio.draft) return true;
+  return gate.bernoulli(key, ratio.target, ratio.draft);
+}
+
 /// The ratio test and its residual; shared by the exact and the ungated criterion.
 struct RatioTest {
-  /// Accepts with probability min(1, p/q), as an exact ratio of integers.
+  /// Accepts with probability min(1, p/q).
   template <RandomGate Gate>
   [[nodiscard]] static bool accept(Gate& gate, DrawKey key, const Slot& slot,
                                    const TokenLaw& target) {
-    const MassRatio ratio = mass_ratio(target, slot.law, slot.token);
-    if (ratio.target == 0) return false;
-    if (ratio.target >= ratio.draft) return true;
     key.purpose = Purpose::accept;
-    return gate.bernoulli(key, ratio.target, ratio.draft);
+    return passes_ratio(gate, key, slot, target);
   }
 
   /// Draws from max(p - q, 0), normalised.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sjd/core/config.hpp"
 #include "sjd/core/error.hpp"
 #include "sjd/detail/policy_text.hpp"
 #include "sjd/policies/window.hpp"
@@ -214,7 +215,9 @@ class CostAwareWindow {
       expected += judged * rejection_[static_cast<std::size_t>(i)];
       rejected += judged - accepted_at(seen, i);
     }
-    return rejected * one * one / expected;
+    // 128 bits: a saved state may claim all counts at once.
+    return static_cast<std::int64_t>(static_cast<uint128>(rejected) * (one * one) /
+                                     static_cast<uint128>(expected));
   }
 
   /// Share of accepted among judged ones of a slot; `before` is worth `weight` judgements.

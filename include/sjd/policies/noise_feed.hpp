@@ -24,14 +24,17 @@ struct NoisyRow {
 
 /// What the host sees for noisy slots.
 ///
-/// `feed(space, rows, scratch, fed)`: rows [n] of a pass; scratch: grows to what is needed and
-/// keeps it; fed [n, dim], overwritten, in the scale of the host's own embeddings. A row of `fed`
-/// may depend on its own row only.
+/// - `feed(space, rows, scratch, fed)`: rows [n] of a pass; scratch: grows to what is needed and
+///   keeps it; fed [n, dim], overwritten, in the scale of the host's own embeddings. A row of `fed`
+///   may depend on its own row only.
+/// - `posterior_mean`: compared with the checkpoint's; only if true has the space the tables of the
+///   posterior
 template <class P>
 concept NoiseFeedPolicy = PolicyOf<P, role::noise_feed> &&
     requires(const P& policy, const EmbeddingSpace& space, std::span<const NoisyRow> rows,
              std::vector<float>& scratch, MatrixView<float> fed) {
   policy.feed(space, rows, scratch, fed);
+  { P::posterior_mean } -> std::convertible_to<bool>;
 };
 
 /// The noisy embedding itself, de-normalised.

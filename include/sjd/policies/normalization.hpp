@@ -19,12 +19,15 @@ namespace sjd {
 
 /// A normalisation maps the embedding table to rows of zero mean and unit variance, and back.
 ///
-/// `normalize(table, contract, space)`: table [vocab, dim]; fills space.normalized, mean and scale.
+/// - `normalize(table, contract, space)`: table [vocab, dim]; fills space.normalized, mean and
+/// scale
+/// - `per_channel`: compared with the checkpoint's
 template <class P>
 concept NormalizationPolicy = PolicyOf<P, role::normalization> &&
     requires(const P& policy, MatrixView<const float> table, const NoiseContract& contract,
              EmbeddingSpace& space) {
   policy.normalize(table, contract, space);
+  { P::per_channel } -> std::convertible_to<bool>;
 };
 
 /// Every channel by its own mean and standard deviation over the image rows of the table.
@@ -103,15 +106,45 @@ struct NoNormalization {
   friend bool operator==(const NoNormalization&, const NoNormalization&) = default;
 };
 
+namespace detail {
+
+/// Adds what the posterior of a token given its noisy embedding is computed from.
+///
+/// shapes  table [vocab, dim]; log_prior [vocab] or empty
+inline void add_posterior(MatrixView<const float> table, std::span<const float> log_prior,
+                          EmbeddingSpace& space) {
+  space.scores = {space.vocab, space.dim, [&](std::int64_t v, std::int64_t d) {
+                    return space.clean(v)[static_cast<std::size_t>(d)];
+                  }};
+  space.mixture = {space.dim, space.vocab, [&](std::int64_t d, std::int64_t v) {
+                     return table.row(v)[static_cast<std::size_t>(d)];
+                   }};
+  const auto padded = static_cast<std::size_t>(space.scores.padded_outputs());
+  space.log_prior.assign(padded, -std::numeric_limits<float>::infinity());
+  std::fill_n(space.log_prior.begin(), space.vocab, 0.0F);
+  std::copy(log_prior.begin(), log_prior.end(), space.log_prior.begin());
+  space.half_square.assign(padded, 0.0F);
+  for (std::int64_t v = 0; v < space.vocab; ++v) {
+    float square = 0.0F;
+    for (const float x : space.clean(v)) square = std::fma(x, x, square);
+    space.half_square[static_cast<std::size_t>(v)] = 0.5F * square;
+  }
+}
+
+}  // namespace detail
+
 /// Builds the space that noise lives in.
 ///
 /// shapes  table [vocab, dim]; contract.mean, scale [dim] or empty; contract.log_prior [vocab] or
 ///         empty
-/// memory  4 floats per table entry, owned by the result
+/// `posterior`: whether the noise feed asks for the posterior of a token; what only that needs
+/// (scores, mixture, half_square, log_prior) stays empty otherwise.
+///
+/// memory  one float per table entry, three with the posterior, owned by the result
 /// errors  contract if a given statistic has another length than the table says
 template <NormalizationPolicy Normalization>
 EmbeddingSpace make_embedding_space(MatrixView<const float> table, const NoiseContract& contract,
-                                    const Normalization& normalization) {
+                                    const Normalization& normalization, bool posterior = true) {
   const auto dim = static_cast<std::size_t>(table.columns);
   const auto vocab = static_cast<std::size_t>(table.rows);
   const auto fits = [](std::span<const float> values, std::size_t size) {
@@ -128,22 +161,7 @@ EmbeddingSpace make_embedding_space(MatrixView<const float> table, const NoiseCo
   space.mean.assign(dim, 0.0F);
   space.scale.assign(dim, 1.0F);
   normalization.normalize(table, contract, space);
-  space.scores = {space.vocab, space.dim, [&](std::int64_t v, std::int64_t d) {
-                    return space.clean(v)[static_cast<std::size_t>(d)];
-                  }};
-  space.mixture = {space.dim, space.vocab, [&](std::int64_t d, std::int64_t v) {
-                     return table.row(v)[static_cast<std::size_t>(d)];
-                   }};
-  const auto padded = static_cast<std::size_t>(space.scores.padded_outputs());
-  space.log_prior.assign(padded, -std::numeric_limits<float>::infinity());
-  std::fill_n(space.log_prior.begin(), vocab, 0.0F);
-  std::copy(contract.log_prior.begin(), contract.log_prior.end(), space.log_prior.begin());
-  space.half_square.assign(padded, 0.0F);
-  for (std::size_t v = 0; v < vocab; ++v) {
-    float square = 0.0F;
-    for (const float x : space.clean(static_cast<std::int64_t>(v))) square = std::fma(x, x, square);
-    space.half_square[v] = 0.5F * square;
-  }
+  if (posterior) detail::add_posterior(table, contract.log_prior, space);
   return space;
 }
 

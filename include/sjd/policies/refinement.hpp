@@ -57,7 +57,8 @@ struct MaximalCoupling {
       FreshRedraw{}.refresh(gate, key, slot, target);
       return;
     }
-    if (!keeps(gate, key, slot, target)) {
+    key.purpose = Purpose::couple_keep;
+    if (!detail::passes_ratio(gate, key, slot, target)) {
       key.purpose = Purpose::couple_residual;
       slot.token = detail::draw_residual(gate, key, slot, target);
     }
@@ -65,16 +66,6 @@ struct MaximalCoupling {
   }
 
   friend bool operator==(const MaximalCoupling&, const MaximalCoupling&) = default;
-
- private:
-  template <RandomGate Gate>
-  static bool keeps(Gate& gate, DrawKey key, const Slot& slot, const TokenLaw& target) {
-    const MassRatio ratio = mass_ratio(target, slot.law, slot.token);
-    if (ratio.target == 0) return false;
-    if (ratio.target >= ratio.draft) return true;
-    key.purpose = Purpose::couple_keep;
-    return gate.bernoulli(key, ratio.target, ratio.draft);
-  }
 };
 
 /// Draws every draft of a position with the same noise, so a law that hardly moved keeps its token.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <string>
 
 #include "sjd/core/error.hpp"
 #include "sjd/policy.hpp"
@@ -33,9 +34,9 @@ concept plans_by_history = requires(const P& policy, const WindowHistory& histor
   { policy.rows(history) } -> std::convertible_to<std::int64_t>;
 };
 
-/// Rows of the next pass by whichever form a plan has.
+/// What a plan answers, by whichever form it has.
 template <class P>
-std::int64_t window_rows(const P& policy, const WindowHistory& history) {
+std::int64_t planned_rows(const P& policy, const WindowHistory& history) {
   if constexpr (plans_by_history<P>) {
     return policy.rows(history);
   } else {
@@ -43,11 +44,30 @@ std::int64_t window_rows(const P& policy, const WindowHistory& history) {
   }
 }
 
+/// Rows of the next pass; 0 for a finished picture, whose plan is not asked.
+///
+/// errors  contract for rows outside 1 .. min(capacity, missing tokens)
+template <class P>
+std::int64_t window_rows(const P& policy, const WindowHistory& history) {
+  const std::int64_t missing = history.total - history.committed;
+  if (missing <= 0) return 0;
+  const std::int64_t rows = planned_rows(policy, history);
+  const std::int64_t most = std::min<std::int64_t>(policy.capacity(), missing);
+  if (rows >= 1 && rows <= most) return rows;
+  throw Error{ErrorCode::contract,
+              "the window plan wants " + std::to_string(rows) + " rows, of 1 .. " +
+                  std::to_string(most) + " that its capacity and the picture allow",
+              -1, history.committed};
+}
+
 }  // namespace detail
 
 /// A window plan says how many rows one pass carries for a sequence: the tip and rows - 1 draft
-/// slots. It may look at counts only, never at a draft's token: that keeps every window exact. It
-/// has rows(committed, total), or rows(history) to look at its own past as well.
+/// slots. It may look at counts only, never at a draft's token: that keeps every window exact.
+///
+/// - `rows(committed, total)`, or `rows(history)` to look at its own past as well: in
+///   1 .. min(capacity(), total - committed); it is not asked for a finished picture
+/// - `capacity()`: the most rows that it ever asks for
 template <class P>
 concept WindowPolicy = PolicyOf<P, role::window> &&
     (detail::plans_by_tokens<P> || detail::plans_by_history<P>)&&requires(const P& policy) {
