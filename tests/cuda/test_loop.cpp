@@ -3,6 +3,7 @@
 // counters of the CPU decoder, with joining, leaving, errors, and whichever way a step is repeated.
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -230,6 +231,57 @@ TEST_CASE("a device decoder refuses what does not fit") {
     REQUIRE_THROWS_AS(decoder.admit(place, loop.starts[0]), Error);
     REQUIRE_THROWS_AS(decoder.release(place), Error);
   }
+}
+
+TEST_CASE("a decoder on a device refuses what its arrays cannot hold") {
+  HostDevice device;
+  const TableOptions options{.vocab = 7, .sequences = 2};
+  TableModel<HostDevice> model{device, options, 1, 20, 0};
+  cuda::DecodeRules plain;
+  plain.vocab = 7;
+  plain.window_rows = 4;
+  const cuda::DeviceRules<HostDevice> rules{device, plain};
+  using Decoder = cuda::DeviceDecoder<TableModel<HostDevice>, HostDevice>;
+  const auto code_of = [](auto&& call) -> std::optional<ErrorCode> {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error.code();
+    }
+    return std::nullopt;
+  };
+  using enum ErrorCode;
+  for (const cuda::DecoderRoom& none : {cuda::DecoderRoom{.sequences = 0, .most_tokens = 20},
+                                        cuda::DecoderRoom{.sequences = -1, .most_tokens = 20},
+                                        cuda::DecoderRoom{.sequences = 2, .most_tokens = 0},
+                                        cuda::DecoderRoom{.most_tokens = 20, .branches = 0},
+                                        cuda::DecoderRoom{.most_tokens = 20, .capacity = -1}}) {
+    CHECK(code_of([&] { Decoder decoder(model, device, rules, none, {}); }) == invalid_argument);
+  }
+  Decoder decoder{model, device, rules, {.sequences = 2, .most_tokens = 20}, {}};
+  DecoderState good;
+  good.total = 20;
+  good.tokens = {1, 2, 3, 4, 5, 6};
+  good.window = {{.age = 3, .token = 2, .law = TokenLaw::uniform(7)}};
+  const auto refuse = [&](ErrorCode code, auto change) {
+    DecoderState forged = good;
+    change(forged);
+    CHECK(code_of([&] { decoder.admit(0, forged); }) == code);
+  };
+  refuse(contract, [](DecoderState& s) { s.window[0].age = 4; });
+  refuse(invalid_argument, [](DecoderState& s) { s.window[0].age = -1; });
+  refuse(invalid_argument, [](DecoderState& s) { s.window[0].token = 7; });
+  refuse(invalid_argument, [](DecoderState& s) { s.window[0].level = 1; });
+  refuse(invalid_argument, [](DecoderState& s) { s.window[0].noisy = {0.5F}; });
+  refuse(invalid_argument, [](DecoderState& s) { s.window.resize(4, s.window[0]); });
+  refuse(invalid_argument, [](DecoderState& s) { s.tokens[5] = 7; });
+  refuse(contract, [](DecoderState& s) { s.total = 21; });
+  refuse(contract, [](DecoderState& s) { s.guidance = {2.0F}; });
+  decoder.admit(0, good);
+  const auto start = [&](std::int64_t, std::int64_t) { return good; };
+  CHECK(code_of([&] { static_cast<void>(decoder.decode(1, start)); }) == contract);
+  CHECK(decoder.release(0) == good);
+  CHECK(code_of([&] { static_cast<void>(decoder.decode(-1, start)); }) == invalid_argument);
 }
 
 TEST_CASE("a loop on the device decodes as SpeculativeJacobiDenoiser does") {

@@ -65,12 +65,13 @@ class BatchImage {
 
   /// Writes one decoder state as sequence `place` of the batch.
   ///
-  /// errors  contract if the state is larger than the image
+  /// errors  contract if the state is larger than the image, or a slot of it is
   void put(std::int64_t place, const DecoderState& state, std::int32_t window_rows) {
     const auto width = static_cast<std::int32_t>(state.window.size());
     expects(state.total <= shape_.most_tokens && window_rows <= shape_.ring &&
                 width < shape_.ring && state.branches() <= shape_.most_branches,
             ErrorCode::contract, "BatchImage: a state is larger than the batch");
+    for (const Slot& slot : state.window) check(slot);
     put_settings(place, state);
     SequenceState& to = states[size(place)];
     to = {};
@@ -125,6 +126,14 @@ class BatchImage {
     BatchState rule;
     rule.ring = shape_.ring;
     return rule.law(place, position, pass);
+  }
+
+  /// Without this kernels would count, and the copy would write, behind an array.
+  void check(const Slot& slot) const {
+    expects(slot.age >= 0 && slot.age < shape_.ring, ErrorCode::contract,
+            "BatchImage: a slot is older than the batch has room for");
+    expects(std::ssize(slot.noisy) == (slot.level > 0 ? shape_.dim : 0), ErrorCode::contract,
+            "BatchImage: a noisy embedding has another length");
   }
 
   void put_settings(std::int64_t place, const DecoderState& state) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "sjd/cuda/device_rules.hpp"
 #include "sjd/cuda/progress.hpp"
 #include "sjd/cuda/step.hpp"
+#include "sjd/detail/state_checks.hpp"
 
 namespace sjd::cuda {
 
@@ -33,7 +35,8 @@ struct DecoderRoom {
 /// between two runs; the others do not notice. A run covers the places up to the highest one in
 /// use, so a batch that drains becomes cheaper.
 ///
-/// memory  borrows model and device; all device memory is allocated by the constructor
+/// memory  borrows model, device, rules and what the corrector points to; all device memory is
+///         allocated by the constructor
 /// errors  invalid_argument for sizes that do not fit; whatever the device throws
 /// threads one decoder, its model and its device belong to one thread at a time
 template <class Model, DecodeDevice Device, class Logit = float, class Corrector = NoChange>
@@ -45,7 +48,7 @@ class DeviceDecoder {
       : model_{&model},
         device_{&device},
         rules_{&rules},
-        room_{room},
+        room_{checked(room)},
         limits_{limits},
         corrector_{corrector},
         batch_{device, shape_of(rules.rules(), room)},
@@ -66,6 +69,8 @@ class DeviceDecoder {
             "DeviceDecoder: the rules have a corrector; give it as cuda::DeviceCorrector");
     check_hidden();
   }
+  DeviceDecoder(Model&, Device&, DeviceRules<Device>&&, const DecoderRoom&, const DeviceLimits&,
+                Corrector = {}) = delete;
   DeviceDecoder(const DeviceDecoder&) = delete;
   DeviceDecoder& operator=(const DeviceDecoder&) = delete;
 
@@ -74,11 +79,13 @@ class DeviceDecoder {
   /// Lets a sequence join at a free place; its prompt has run in the model's sequence `place`, and
   /// the cache there holds what the state has committed, but for the last token.
   ///
-  /// errors  contract if there is no such place, or it is taken, or the state larger than the room
+  /// errors  contract if there is no such place, or it is taken, or the state larger than the room;
+  ///         invalid_argument for a state that no decoder with these rules can have made
   void admit(std::int64_t place, DecoderState state) {
     Place& at = this->at(place);
     expects(!at.taken, ErrorCode::contract, "DeviceDecoder: the place is taken");
     expects(!state.finished(), ErrorCode::contract, "DeviceDecoder: the picture is finished");
+    check(state);
     batch_.put(place, state, rules_->rules().window_rows);
     at = {true, std::move(state)};
     join(device_->launcher(), window(room_.sequences), place);
@@ -155,10 +162,14 @@ class DeviceDecoder {
   /// the prompt of a picture in the model's sequence `place` and returns its first state. The host
   /// looks at the progress every `poll_every` >= 1 passes, and when one may join.
   ///
-  /// errors  as advance() and release(), and what `start` throws; all places are then free
+  /// errors  contract if a place is in use already; as advance() and release(), and what `start`
+  ///         throws: all places are then free
   template <class Start>
   [[nodiscard]] std::vector<DecoderState> decode(std::int64_t count, const Start& start,
                                                  std::int32_t poll_every = 8) {
+    expects(count >= 0, ErrorCode::invalid_argument, "DeviceDecoder: count must be at least 0");
+    expects(taken() == 0, ErrorCode::contract,
+            "DeviceDecoder: decode() needs all places; release() what was admitted");
     std::vector<DecoderState> done(static_cast<std::size_t>(count));
     std::vector<std::int64_t> owner(places_.size());
     try {
@@ -184,6 +195,27 @@ class DeviceDecoder {
     bool taken = false;
     DecoderState state;  // as it entered
   };
+
+  static const DecoderRoom& checked(const DecoderRoom& room) {
+    expects(room.sequences >= 1 && room.most_tokens >= 1 && room.branches >= 1 &&
+                room.capacity >= 0 && room.hidden_dim >= 0,
+            ErrorCode::invalid_argument,
+            "DeviceDecoder: room for at least one sequence, token and branch is needed");
+    return room;
+  }
+
+  /// A state is read by kernels that check nothing.
+  void check(const DecoderState& state) const {
+    const DecodeRules& rules = rules_->rules();
+    const sjd::detail::StateBounds bounds{
+        .sequences = std::numeric_limits<std::int32_t>::max(),
+        .vocab = rules.vocab,
+        .dim = rules.noisy ? rules.dim : 0,
+        .levels = rules.noisy ? rules.schedule.levels : 0,
+        .drafts = rules.window_rows - 1,
+    };
+    sjd::detail::check_state(state, bounds);
+  }
 
   static BatchShape shape_of(const DecodeRules& rules, const DecoderRoom& room) {
     return {room.sequences,

@@ -21,12 +21,10 @@ struct NoChange {};
 /// - `Shared`: what a block keeps of it; trivial
 /// - `prepare(block, scene)`: phases before the first draft of a sequence, for all of them
 /// - `changed(draft, shared)`: one thread of each block; whether the law of this draft is
-/// corrected.
-///   It sees what is left of the draft, see DraftContext, and nothing else
+///   corrected. It sees what is left of the draft, see DraftContext, and nothing else
 /// - `correct(block, draft)`: phases before the logits are read; only where it changed
-/// - `change(draft, shared, token, logits)`: changes the guided logits of tokens token .. token +
-/// 3;
-///   those behind the vocabulary are of no use
+/// - `change(draft, shared, token, logits)`: changes the guided logits of four tokens from `token`
+///   on; those behind the vocabulary are of no use
 ///
 /// Phases take Thread<Shared>; the last one of each list ends with a barrier of the cluster.
 template <class C>
@@ -80,7 +78,7 @@ concept DeviceCorrector = requires(const C& corrector, const DraftContext& draft
 /// errors  invalid_argument for arguments that do not fit together; a sequence whose corrected law
 ///         is bad, or whose draft is not in the law that it carries, commits nothing and says so in
 ///         its SequenceState
-/// source  docs/algorithm.md, step 4 (corrector)
+/// source  docs/algorithm.md, step 5
 template <class Launcher, class Logit, class Corrector>
 void redraw(Launcher& launcher, const RowsPlan& plan,
             const RedrawArguments<Logit, Corrector>& arguments) {

@@ -98,7 +98,7 @@ inline void write_out(const EmbeddingSpace& space, MatrixView<const float> table
 /// after `period` positions: columns + 1 for RowEndGrammar, the tokens of a picture for any, 0 for
 /// NoGrammar. What kernels do not know does not compile.
 ///
-/// errors  invalid_argument for a grammar with period 0
+/// errors  invalid_argument for a grammar with period 0, or a window of more than 2^20 rows
 template <class Denoiser>
 [[nodiscard]] DecodeRules rules_of(Denoiser& denoiser, std::int64_t period) {
   const auto [window, schedule, acceptance, refinement, initialization, normalization, feed,
@@ -114,6 +114,14 @@ template <class Denoiser>
                 "sjd::cuda: kernels do not know this acceptance or refinement");
   static_assert(detail::draws_fit<Acceptance, Refinement>(),
                 "sjd::cuda: kernels draw once a row: acceptance and refinement must share a draw");
+  using NoiseFeed = typename Denoiser::NoiseFeed;
+  using Schedule = typename Denoiser::Schedule;
+  static_assert(std::is_same_v<NoiseFeed, PosteriorMean> || std::is_same_v<NoiseFeed, RawNoise>,
+                "sjd::cuda: kernels know the feeds PosteriorMean and RawNoise");
+  static_assert(std::is_same_v<Schedule, KarrasSchedule> || std::is_same_v<Schedule, NoNoise>,
+                "sjd::cuda: kernels know the schedules KarrasSchedule and NoNoise");
+  expects(window.tokens <= (1 << 20), ErrorCode::invalid_argument,
+          "rules_of: kernels take windows of at most 2^20 rows");
   expects(period > 0 || std::is_same_v<typename Denoiser::Grammar, NoGrammar>,
           ErrorCode::invalid_argument, "rules_of: a grammar needs its period");
   DecodeRules rules;
@@ -129,9 +137,9 @@ template <class Denoiser>
     rules.schedule = schedule;
     rules.posterior = Denoiser::NoiseFeed::posterior_mean;
     auto& model = denoiser.model();
-    detail::write_out(
-        make_embedding_space(model.embedding_table(), model.noise_contract(), normalization),
-        model.embedding_table(), rules);
+    detail::write_out(make_embedding_space(model.embedding_table(), model.noise_contract(),
+                                           normalization, rules.posterior),
+                      model.embedding_table(), rules);
   }
   return rules;
 }

@@ -14,15 +14,14 @@ namespace sjd::cuda {
 /// Moves every window behind its new tip: surviving drafts take their token of this pass and one
 /// denoising step, new slots enter as uniform tokens, forced tokens or fresh Gaussian rows, noisy
 /// rows become what the host is fed (RawNoise or PosteriorMean), and the rows of the next pass are
-/// written. Bits are those
-/// of cpu::advance with the policies that WindowArguments names.
+/// written. Bits are those of cpu::advance with the policies that WindowArguments names.
 ///
 /// shapes  see WindowArguments; one block for each row of the next pass
 /// memory  all pointers in the launcher's memory; nothing is allocated
 /// edge    a finished sequence has no rows (sequence -1); a failed one keeps the rows that it had
 /// errors  a draft whose stored law does not hold its token is noted in BatchState::lost; the
 ///         sequences kernel of the next pass then stops that sequence
-/// source  docs/algorithm.md, steps 4 and 5; arXiv 2010.02502 (DDIM, eta = 0)
+/// source  docs/algorithm.md, steps 4 and 6; arXiv 2010.02502 (DDIM, eta = 0)
 template <class Launcher>
 void window(Launcher& launcher, const WindowArguments& arguments, int threads = 256) {
   expects(threads >= 32 && threads <= most_threads && (threads & (threads - 1)) == 0,

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -20,19 +23,24 @@ namespace sjd::hosts {
 class ThreadPool {
  public:
   /// `threads` includes the caller; 1 starts none.
+  ///
+  /// errors  invalid_argument for another number; io if the system refuses a thread
   explicit ThreadPool(int threads) {
     expects(threads >= 1 && threads <= 1'024, ErrorCode::invalid_argument,
             "ThreadPool: threads must lie in [1, 1024]");
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    workers_.reserve(static_cast<std::size_t>(threads - 1));
+    try {
+      for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    } catch (const std::system_error& error) {
+      const std::string started = std::to_string(workers_.size() + 1);
+      stop();
+      throw Error{ErrorCode::io, "ThreadPool: of " + std::to_string(threads) +
+                                     " threads the system gave " + started + ": " + error.what()};
+    }
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
-  ~ThreadPool() {
-    stop_.store(true);
-    epoch_.fetch_add(1);
-    epoch_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~ThreadPool() { stop(); }
 
   [[nodiscard]] int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
@@ -73,6 +81,13 @@ class ThreadPool {
  private:
   static constexpr std::uint64_t closed = 0xFFFFFFFFU;
   static constexpr int patience = 300;
+
+  void stop() {
+    stop_.store(true);
+    epoch_.fetch_add(1);
+    epoch_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
 
   void wake() {
     epoch_.fetch_add(1);
