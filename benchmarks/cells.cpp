@@ -19,9 +19,8 @@ struct Choice {
   bool sweep;
 };
 
-///
-/// Identity with AR does not depend on guidance, so the quick mode shows it in the first table
-/// only.
+/// What is measured: the compositions that were asked for, else those of the mode. Identity with AR
+/// does not depend on guidance, so the quick mode shows it in the first table only.
 std::vector<Choice> choices_of(const BenchOptions& options, double guidance) {
   if (!options.only.empty()) {
     std::vector<Choice> chosen;
@@ -67,10 +66,21 @@ std::optional<paint::CostFile> find_costs(const BenchOptions& options,
   return paint::read_costs(shipped);
 }
 
+bool contains_auto(const std::vector<std::int64_t>& windows) {
+  return std::find(windows.begin(), windows.end(), 0) != windows.end();
+}
+
 /// Windows of one composition; 0 = by cost.
+///
+/// errors  UsageError if windows by cost were asked for and there are no costs
 std::vector<std::int64_t> windows_of(const BenchOptions& options, const paint::Studio& studio,
                                      const paint::Composition& composition, bool has_costs) {
   std::vector<std::int64_t> windows = options.windows;
+  if (!has_costs && contains_auto(windows)) {
+    throw paint::UsageError{
+        "--window auto needs costs: " + (studio.directory() / "costs.json").string() +
+        " is not there; measure them with --write-costs FILE, give --costs FILE"};
+  }
   if (windows.empty()) {
     windows = {32, 16, 8};
     if (options.full) windows = {32, 4, 8, 16, 48, 64, 96};

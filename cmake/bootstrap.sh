@@ -45,7 +45,7 @@ sjd_up_to_date() {
   local stamp=$sjd_build/.$1.stamp
   [ -x "$sjd_build/bin/$1" ] && [ -e "$stamp" ] || return 1
   shift
-  [ -z "$(find "$@" -type f \( -name '*.[ch]pp' -o -name '*.inc' -o -name '*.cmake' -o -name CMakeLists.txt \) \
+  [ -z "$(find "$@" -type f \( -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' -o -name '*.cmake' -o -name CMakeLists.txt \) \
           -newer "$stamp" -print -quit)" ]
 }
 

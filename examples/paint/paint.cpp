@@ -2,6 +2,7 @@
 // Text to picture: paint red apple
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "batch_job.hpp"
 #include "exit_codes.hpp"
 #include "options.hpp"
+#include "png.hpp"
 #include "preview.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -96,6 +98,26 @@ Painting paint_all(Studio& studio, const Composition& composition, const Options
   return painting;
 }
 
+/// Pictures side by side on the sheet of `count` pictures of each of some decoders.
+std::int64_t sheet_columns(std::int64_t count, std::int64_t decoders) {
+  return static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(count)))) * decoders;
+}
+
+/// Refuses a sheet that no PNG can hold before anything is painted for it.
+void check_sheet(const Options& options, const Studio& studio) {
+  const std::int64_t decoders = options.compare ? 2 : 1;
+  const SheetSize size =
+      sheet_size(options.count * decoders, sheet_columns(options.count, decoders),
+                 studio.picture_width() * options.upscale,
+                 studio.picture_height() * options.upscale, 2 * options.upscale);
+  if (std::max(size.width, size.height) <= largest_png_side) return;
+  throw UsageError{fmt::format(
+      "--count {}{} with --upscale {} makes a sheet of {} x {} pixels, at most {} each way are "
+      "possible; lower --upscale, or paint with --prompts",
+      options.count, options.compare ? " --compare" : "", options.upscale, size.width, size.height,
+      largest_png_side)};
+}
+
 /// The PNG: one picture, a sheet, or pairs of AR and the other decoder side by side.
 Raster compose(const std::vector<std::vector<Raster>>& columns, std::int64_t factor) {
   std::vector<Raster> cells;
@@ -105,8 +127,8 @@ Raster compose(const std::vector<std::vector<Raster>>& columns, std::int64_t fac
       cells.push_back(upscale(column[i], factor));
     }
   }
-  const auto square = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
-  return contact_sheet(cells, square * static_cast<std::int64_t>(columns.size()), 2 * factor);
+  return contact_sheet(cells, sheet_columns(std::ssize(columns.front()), std::ssize(columns)),
+                       2 * factor);
 }
 
 void report(const std::vector<Painting>& paintings, const Raster& sheet, const Options& options) {
@@ -148,6 +170,7 @@ void note_window(const Options& options, const Composition& composition) {
 /// From a loaded model to a PNG and its report.
 void paint(const Options& given, Studio& studio) {
   const Composition& composition = check_against_model(given, studio);
+  check_sheet(given, studio);
   const Options options = with_window_plan(given, composition, studio);
   note_window(options, composition);
   const ReadPrompt prompt = studio.read(options.prompt);

@@ -24,14 +24,16 @@
 
 namespace sjd::paint {
 
+/// Rows and columns that a picture may have.
+inline constexpr std::int64_t largest_png_side = 16'384;
+
 /// An RGB picture as the bytes of a PNG file.
 ///
 /// shapes  rgb [height, width, 3]
 /// errors  invalid_argument for a wrong size, io if libpng refuses
 [[nodiscard]] inline std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> rgb,
                                                           std::int64_t height, std::int64_t width) {
-  constexpr std::int64_t largest = 16'384;
-  expects(height >= 1 && height <= largest && width >= 1 && width <= largest &&
+  expects(height >= 1 && height <= largest_png_side && width >= 1 && width <= largest_png_side &&
               static_cast<std::int64_t>(rgb.size()) == height * width * 3,
           ErrorCode::invalid_argument, "encode_png: rgb is not [height, width, 3]");
   png_image image{};

@@ -46,13 +46,21 @@ Raster upscale(const Raster& picture, std::int64_t factor) {
   return large;
 }
 
+SheetSize sheet_size(std::int64_t count, std::int64_t columns, std::int64_t width,
+                     std::int64_t height, std::int64_t gap) {
+  if (count == 1) return {width, height};
+  const std::int64_t rows = (count + columns - 1) / columns;
+  return {columns * (width + gap) + gap, rows * (height + gap) + gap};
+}
+
 Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns, std::int64_t gap) {
   if (pictures.size() == 1) return pictures.front();
   const auto count = static_cast<std::int64_t>(pictures.size());
-  const std::int64_t rows = (count + columns - 1) / columns;
-  const std::int64_t pitch_x = pictures.front().width + gap;
-  const std::int64_t pitch_y = pictures.front().height + gap;
-  Raster sheet{columns * pitch_x + gap, rows * pitch_y + gap, sheet_colour};
+  const Raster& first = pictures.front();
+  const SheetSize size = sheet_size(count, columns, first.width, first.height, gap);
+  const std::int64_t pitch_x = first.width + gap;
+  const std::int64_t pitch_y = first.height + gap;
+  Raster sheet{size.width, size.height, sheet_colour};
   for (std::int64_t i = 0; i < count; ++i) {
     sheet.paste(pictures[static_cast<std::size_t>(i)], gap + i % columns * pitch_x,
                 gap + i / columns * pitch_y);

@@ -36,6 +36,14 @@ struct Raster {
 /// Every pixel as a square of factor x factor.
 [[nodiscard]] Raster upscale(const Raster& picture, std::int64_t factor);
 
+/// Pixels of a contact sheet of `count` pictures, each [height, width]; one alone has no frame.
+struct SheetSize {
+  std::int64_t width = 0;
+  std::int64_t height = 0;
+};
+[[nodiscard]] SheetSize sheet_size(std::int64_t count, std::int64_t columns, std::int64_t width,
+                                   std::int64_t height, std::int64_t gap);
+
 /// Pictures of one size, row by row in `columns` columns, with `gap` pixels of sheet_colour
 /// between and around them; a single picture stays as it is.
 [[nodiscard]] Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns,

@@ -159,6 +159,13 @@ std::vector<std::int32_t> Studio::level_counts() const {
   return counts;
 }
 
+std::int64_t Studio::picture_width() const {
+  return columns_ * hosts::PictureDecoder::patch_size;
+}
+std::int64_t Studio::picture_height() const {
+  return rows_ * hosts::PictureDecoder::patch_size;
+}
+
 Raster Studio::picture(std::span<const TokenId> tokens) const {
   const hosts::Picture decoded = parts_->decoder.decode(tokens, rows_, columns_);
   Raster raster;

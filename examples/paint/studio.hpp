@@ -69,6 +69,10 @@ class Studio {
   /// The words that a prompt may hold, in the order of their ids.
   [[nodiscard]] std::vector<std::string> words() const;
 
+  /// Pixels of a picture before it is scaled up.
+  [[nodiscard]] std::int64_t picture_width() const;
+  [[nodiscard]] std::int64_t picture_height() const;
+
   /// The picture of a finished sequence of tokens.
   [[nodiscard]] Raster picture(std::span<const TokenId> tokens) const;
 

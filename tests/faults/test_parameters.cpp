@@ -231,7 +231,6 @@ TEST_CASE("faults: a state that no decoder made is refused", "[faults]") {
   refuse([](DecoderState& s) { s.iteration = -1; }, "a wrong iteration");
   refuse([](DecoderState& s) { s.iteration = s.committed(); }, "a wrong iteration");
   refuse([](DecoderState& s) { s.total = s.committed() + 1; }, "behind the picture");
-  refuse([](DecoderState& s) { s.window.push_back(s.window.back()); }, "wider than its plan");
   refuse([](DecoderState& s) { s.total = std::int64_t{1} << 40; }, "too large");
   refuse([](DecoderState& s) { s.window[0].level = 3; }, "another schedule");
   refuse([](DecoderState& s) { s.window[0].level = -1; }, "another schedule");

@@ -42,8 +42,9 @@ expect 0 bench --prompts 5 --batch 1,3 --guidance 1 --only sjd2-maximal --window
 says out.txt "guidance 1, batch 3"
 says numbers.json '"window": "auto"'
 says numbers.json '"mean_window"'
-expect 0 bench --prompts 2 --guidance 1 --only sjd2-maximal --window auto --levels 1 --no-score
-[ "$(grep -c '^sjd2-maximal' out.txt)" = 0 ] || fail "a row by cost without costs"
+expect 64 bench --prompts 2 --guidance 1 --only sjd2-maximal --window auto --levels 1 --no-score
+says err.txt "--window auto needs costs"
+says err.txt "--write-costs FILE"
 expect 74 bench --costs /nowhere.json --prompts 1
 expect 74 bench --write-costs /nowhere/costs.json
 expect 64 bench --window fast

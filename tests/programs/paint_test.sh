@@ -188,6 +188,12 @@ expect 0 paint --json --compare red apple -o pair.png
 expect 0 paint --compare red apple -o pair.png
 says out.txt "344 x 160 pixels"
 
+# A sheet that no PNG holds is refused before anything is painted.
+expect 64 paint --compare --count 256 --upscale 16 red apple -o huge.png
+says err.txt "--count 256 --compare with --upscale 16 makes a sheet of 21536 x 9760 pixels"
+one_line err.txt
+[ ! -e huge.png ] || fail "a sheet that is too large was written"
+
 # Traces hold all tokens; a preview without a terminal draws the finished picture once.
 expect 0 paint --trace t.jsonl --count 2 red apple
 says t.jsonl '"format":"sjd-trace"'

@@ -64,6 +64,9 @@ TEST_CASE("a contact sheet has gaps between and around its pictures") {
   CHECK(sheet.at(1, 1) == paint::Rgb{9, 9, 9});
   CHECK(sheet.at(6, 4) == paint::sheet_colour);  // the fourth cell is empty
   CHECK(paint::contact_sheet({cells.data(), 1}, 2, 1).width == 4);
+  CHECK(paint::sheet_size(3, 2, 4, 2, 1).width == 11);
+  CHECK(paint::sheet_size(3, 2, 4, 2, 1).height == 7);
+  CHECK(paint::sheet_size(1, 2, 4, 2, 1).height == 2);
   CHECK(paint::upscale(cells[0], 3).rgb.size() == 12 * 6 * 3);
 }
 

@@ -236,6 +236,17 @@ TEST_CASE("a window that shrinks and grows draws the same tokens for any batch")
   });
 }
 
+TEST_CASE("a state goes on under the plan of another decoder") {
+  TableHost host{{.vocab = 6, .dim = 2, .seed = 12, .posterior_mean = true}};
+  SpeculativeJacobiDenoiser wide{host, FixedWindow{.tokens = 9}, table_schedule()};
+  SpeculativeJacobiDenoiser narrow{host, FixedWindow{.tokens = 3}, table_schedule()};
+  DecoderState state = wide.start(0, {.tokens = 40, .seed = 2});
+  wide.step({&state, 1});
+  narrow.step({&state, 1});
+  CHECK(state.window.size() == 2);
+  while (!state.finished()) narrow.step({&state, 1});
+}
+
 TEST_CASE("a narrower window keeps its slots from the left") {
   TableHost host{{.vocab = 6, .dim = 2, .seed = 12, .posterior_mean = true}};
   SpeculativeJacobiDenoiser wide{host, FixedWindow{.tokens = 8}, table_schedule()};

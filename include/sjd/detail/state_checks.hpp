@@ -95,15 +95,17 @@ inline const char* state_fault(const DecoderState& state, const StateBounds& bou
   if (static_cast<std::int64_t>(state.window.size()) >= state.total - state.committed()) {
     return "the window reaches behind the picture";
   }
-  if (std::ssize(state.window) > bounds.drafts) return "the window is wider than its plan allows";
   for (const Slot& slot : state.window) {
     if (const char* fault = slot_fault(slot, bounds, state.committed())) return fault;
   }
   return nullptr;
 }
 
-/// What is wrong with a state that was read from a file, or null; it may be finished.
+/// What is wrong with a state that was read from a file, or null; it may be finished. Its window
+/// must be one of the decoder's own plan, since hosts make room for that; a caller who steps on
+/// with another plan knows what the first pass carries.
 inline const char* saved_fault(const DecoderState& state, const StateBounds& bounds) {
+  if (std::ssize(state.window) > bounds.drafts) return "the window is wider than its plan allows";
   if (!state.finished()) return state_fault(state, bounds);
   if (state.committed() != state.total) return "it has more tokens than the picture";
   if (!state.window.empty()) return "a finished picture has a window";
