@@ -7,6 +7,7 @@
 #include "sjd/policies/grammar.hpp"
 #include "sjd/policies/initialization.hpp"
 #include "sjd/policies/refinement.hpp"
+#include "sjd/policies/window.hpp"
 #include "support/catch.hpp"
 #include "support/scripted_gate.hpp"
 
@@ -239,6 +240,22 @@ TEST_CASE("the end of a row allows its token alone, other places all but it") {
   CHECK(grammar.forced(7) == 1);
   CHECK(grammar.forced(6) == -1);
   CHECK(NoGrammar{}.forced(7) == -1);
+}
+
+TEST_CASE("a window plan is asked while tokens are missing, and its answer is checked") {
+  const DecodeStatistics none;
+  const FixedWindow window{.tokens = 4};
+  CHECK(detail::window_rows(window, {3, 9, 4, none}) == 4);
+  CHECK(detail::window_rows(window, {8, 9, 4, none}) == 1);
+  CHECK(detail::window_rows(window, {9, 9, 4, none}) == 0);
+  try {
+    static_cast<void>(detail::window_rows(FixedWindow{.tokens = 0}, {3, 9, 4, none}));
+    FAIL("nothing was thrown");
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::contract);
+    CHECK(error.sequence() == -1);
+    CHECK(error.position() == 3);
+  }
 }
 
 TEST_CASE("a grammar outside its ranges is refused, one at their ends is not") {
