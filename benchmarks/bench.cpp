@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench_options.hpp"
+#include "cells.hpp"
 #include "exit_codes.hpp"
 #include "gallery.hpp"
 #include "machine.hpp"
@@ -59,7 +60,8 @@ int run(const std::vector<std::string>& arguments) {
   const std::vector<PromptEntry> prompts =
       draw_prompts(studio, options.split, options.prompts, options.seed);
   const Machine machine = describe_machine(paint::usable_cores(), studio.threads());
-  fmt::print("{}", header_text(machine, options, studio, prompts.size()));
+  fmt::print("{}{}", header_text(machine, options, studio, prompts.size()),
+             missing_costs_text(options, studio));
   std::fflush(stdout);
   const std::vector<Group> groups = measure_all(studio, options, prompts);
   fmt::print("\n{:.0f} s; --help says what the columns mean\n", clock.seconds());

@@ -132,7 +132,8 @@ usage: bench [--quick | --full] [options]
   --guidance LIST     guidance scales, each a table of its own (default 3,1)
   --temperature T     (default 1)
   --window LIST       windows; the first is used where only one is tried; auto goes by cost
-                      (default 32,16,8, and auto for the composition that paint takes)
+                      (default 32,16,8, and auto for the composition that paint takes if there
+                      are costs)
   --batch LIST        pictures a pass, each a table of its own (default 1)
   --levels LIST       noise levels, likewise (default 1,2)
   --depth D           drafts behind the tip that a corrector may redraw (default 16)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 
 #include "costs.hpp"
 #include "exit_codes.hpp"
@@ -66,21 +67,19 @@ std::optional<paint::CostFile> find_costs(const BenchOptions& options,
   return paint::read_costs(shipped);
 }
 
-bool contains_auto(const std::vector<std::int64_t>& windows) {
-  return std::find(windows.begin(), windows.end(), 0) != windows.end();
+void check_windows(const BenchOptions& options, const paint::Studio& studio, bool has_costs) {
+  const std::vector<std::int64_t>& windows = options.windows;
+  if (has_costs || std::find(windows.begin(), windows.end(), 0) == windows.end()) return;
+  throw paint::UsageError{fmt::format(
+      "--window auto: costs are needed, and there is no {}; --write-costs FILE measures them, "
+      "--costs FILE reads them from elsewhere",
+      (studio.directory() / "costs.json").string())};
 }
 
 /// Windows of one composition; 0 = by cost.
-///
-/// errors  UsageError if windows by cost were asked for and there are no costs
 std::vector<std::int64_t> windows_of(const BenchOptions& options, const paint::Studio& studio,
                                      const paint::Composition& composition, bool has_costs) {
   std::vector<std::int64_t> windows = options.windows;
-  if (!has_costs && contains_auto(windows)) {
-    throw paint::UsageError{
-        "--window auto needs costs: " + (studio.directory() / "costs.json").string() +
-        " is not there; measure them with --write-costs FILE, give --costs FILE"};
-  }
   if (windows.empty()) {
     windows = {32, 16, 8};
     if (options.full) windows = {32, 4, 8, 16, 48, 64, 96};
@@ -93,10 +92,23 @@ std::vector<std::int64_t> windows_of(const BenchOptions& options, const paint::S
 
 }  // namespace
 
+std::string missing_costs_text(const BenchOptions& options, const paint::Studio& studio) {
+  if (!options.windows.empty() || find_costs(options, studio)) return {};
+  const std::vector<Choice> choices = choices_of(options, options.guidance.front());
+  const std::string_view name = paint::default_composition(studio).name;
+  if (std::none_of(choices.begin(), choices.end(),
+                   [&](const Choice& choice) { return choice.name == name; })) {
+    return {};
+  }
+  return fmt::format("no row of {} by cost: there is no {}; --write-costs FILE measures one\n",
+                     name, (studio.directory() / "costs.json").string());
+}
+
 std::vector<Cell> plan_cells(const BenchOptions& options, const paint::Studio& studio,
                              double guidance, std::int64_t batch) {
   check_levels(options, studio);
   const std::optional<paint::CostFile> costs = find_costs(options, studio);
+  check_windows(options, studio, costs.has_value());
   const auto cell_of = [&](const paint::Composition* composition, const paint::Plan& plan) {
     return Cell{composition, plan, guidance, options.temperature, batch};
   };

@@ -45,8 +45,8 @@ sjd_up_to_date() {
   local stamp=$sjd_build/.$1.stamp
   [ -x "$sjd_build/bin/$1" ] && [ -e "$stamp" ] || return 1
   shift
-  [ -z "$(find "$@" -type f \( -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' -o -name '*.cmake' -o -name CMakeLists.txt \) \
-          -newer "$stamp" -print -quit)" ]
+  [ -z "$(find "$@" -type f \( -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' \
+             -o -name '*.cmake' -o -name CMakeLists.txt \) -newer "$stamp" -print -quit)" ]
 }
 
 # Compilations side by side: one a core, but no more than one for each GB of memory that is free.

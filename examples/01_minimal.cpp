@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A table model decoded three ways: one token a pass, Jacobi with fresh drafts, Jacobi with coupled
 // drafts.
-#include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <sjd/sjd.hpp>
-#include <string>
-#include <vector>
+#include <span>
 
 // [begin]
 // A first-order Markov chain over 8 colours: the next colour is near the last one.
@@ -42,8 +42,9 @@ void show(const char* name, Decoder decoder) {
 
 int main() {
   TableModel model;
+  const sjd::FixedWindow window{.tokens = 16};
   show("plain AR", sjd::PlainAr{model});
-  show("SJD", sjd::SpeculativeJacobiDenoiser{model, sjd::FreshRedraw{}});
-  show("coupled SJD", sjd::SpeculativeJacobiDenoiser{model, sjd::FixedWindow{.tokens = 16}});
+  show("SJD", sjd::SpeculativeJacobiDenoiser{model, window, sjd::FreshRedraw{}});
+  show("coupled SJD", sjd::SpeculativeJacobiDenoiser{model, window});
 }
 // [end]

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two policies of our own: a window that grows with the picture, and drafts that settle with age.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <sjd/sjd.hpp>
+#include <span>
 
 // [begin]
 // Few drafts at first, one more for every `tokens_per_row` committed tokens. A window may look at

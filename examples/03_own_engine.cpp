@@ -2,8 +2,10 @@
 // An engine of our own: it hears noise, keeps a KV cache, runs a batch, and knows guidance.
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <sjd/sjd.hpp>
+#include <span>
 #include <vector>
 
 // [begin]

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures whose decode never leaves the device: passes, verdicts, redraws and windows follow one
-// another without the host. Compiled by nvcc (-x cu ... -lcublas) this runs on the GPU; by a C++
-// compiler it runs the same kernels on the CPU, which is slow and for proofs.
+// another without the host. Compiled by nvcc this runs on the GPU, here of compute capability 9.0:
+//   nvcc -std=c++20 --expt-relaxed-constexpr -arch=sm_90 -O2 -isystem include -x cu
+//     examples/04_device_loop.cpp -lcublas -o device_loop
+// By a C++ compiler it runs the same kernels on the CPU, which is slow and for proofs:
+//   g++ -std=c++20 -O2 -pthread -I include examples/04_device_loop.cpp -o device_loop
+// Both need the headers of nlohmann-json (Debian: nlohmann-json3-dev), and the program a model
+// directory with a corrector head, as this repository ships one:
+//   ./device_loop examples/paint/model
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>

@@ -114,11 +114,15 @@ endfunction()
 
 # A project that finds the installed package, and one that adds this tree.
 function(sjd_add_consumer_tests)
+  set(hosts FALSE)
+  if(nlohmann_json_FOUND AND Threads_FOUND)
+    set(hosts TRUE)
+  endif()
   foreach(kind IN ITEMS find_package add_subdirectory)
     add_test(NAME "consumer: ${kind}"
              COMMAND "${CMAKE_COMMAND}" -DKIND=${kind} "-DSJD_SOURCE=${PROJECT_SOURCE_DIR}"
                      "-DSJD_BINARY=${PROJECT_BINARY_DIR}" "-DCXX=${CMAKE_CXX_COMPILER}"
-                     "-DVERSION=${PROJECT_VERSION}"
+                     "-DVERSION=${PROJECT_VERSION}" -DHOSTS=${hosts}
                      "-DWORK=${CMAKE_CURRENT_BINARY_DIR}/consumer_${kind}" -P
                      "${PROJECT_SOURCE_DIR}/tests/consumer/check.cmake")
   endforeach()

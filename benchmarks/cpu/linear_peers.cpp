@@ -74,6 +74,26 @@ class OneDnnLinear {
 };
 #endif
 
+#if SJD_BENCH_EIGEN
+void eigen_linear(const LinearShape& shape, const std::vector<float>& x,
+                  const std::vector<float>& weight, std::vector<float>& out_y) {
+  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const Eigen::Map<const Matrix> in{x.data(), shape.rows, shape.inputs};
+  const Eigen::Map<const Matrix> w{weight.data(), shape.outputs, shape.inputs};
+  Eigen::Map<Matrix>{out_y.data(), shape.rows, shape.outputs}.noalias() = in * w.transpose();
+}
+#endif
+
+#if SJD_BENCH_OPENBLAS
+void openblas_linear(const LinearShape& shape, const std::vector<float>& x,
+                     const std::vector<float>& weight, std::vector<float>& out_y) {
+  const auto m = static_cast<int>(shape.rows), k = static_cast<int>(shape.inputs);
+  const auto n = static_cast<int>(shape.outputs);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1.0F, x.data(), k, weight.data(), k,
+              0.0F, out_y.data(), n);
+}
+#endif
+
 }  // namespace
 
 std::vector<Contender> linear_peers([[maybe_unused]] const LinearShape& shape,
@@ -84,26 +104,12 @@ std::vector<Contender> linear_peers([[maybe_unused]] const LinearShape& shape,
   std::vector<Contender> peers;
 #if SJD_BENCH_EIGEN
   peers.push_back(
-      {"Eigen fp32",
-       [&, shape] {
-         using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-         const Eigen::Map<const Matrix> in{x.data(), shape.rows, shape.inputs};
-         const Eigen::Map<const Matrix> w{weight.data(), shape.outputs, shape.inputs};
-         Eigen::Map<Matrix>{y.data(), shape.rows, shape.outputs}.noalias() = in * w.transpose();
-       },
-       shape.operations()});
+      {"Eigen fp32", [&, shape] { eigen_linear(shape, x, weight, y); }, shape.operations()});
 #endif
 #if SJD_BENCH_OPENBLAS
   openblas_set_num_threads(threads);
-  peers.push_back({"OpenBLAS fp32",
-                   [&, shape] {
-                     const auto m = static_cast<int>(shape.rows),
-                                k = static_cast<int>(shape.inputs);
-                     const auto n = static_cast<int>(shape.outputs);
-                     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1.0F, x.data(),
-                                 k, weight.data(), k, 0.0F, y.data(), n);
-                   },
-                   shape.operations()});
+  peers.push_back(
+      {"OpenBLAS fp32", [&, shape] { openblas_linear(shape, x, weight, y); }, shape.operations()});
 #endif
 #if SJD_BENCH_ONEDNN
   // oneDNN takes as many threads as OpenMP gives it.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <span>
 
 #if __has_include(<Eigen/Core>)
 #define SJD_BENCH_EIGEN 1
@@ -15,6 +16,61 @@
 #endif
 
 namespace sjd::bench {
+namespace {
+
+constexpr int buckets = 128;
+
+/// Where a logit lies between -10 and 10.
+int bucket_of(float logit) {
+  constexpr float least = -10.0F, most = 10.0F;
+  const float place = (logit - least) * (buckets / (most - least));
+  return std::clamp(static_cast<int>(place), 0, buckets - 1);
+}
+
+/// The top buckets, down to the one that holds the k-th candidate.
+struct TopBuckets {
+  std::array<std::size_t, buckets> held{};   ///< candidates of each bucket
+  std::array<std::size_t, buckets> start{};  ///< candidates of those above it
+  int lowest = buckets;
+  std::size_t total = 0;  ///< candidates from `lowest` up
+};
+
+/// Writes the bucket of every candidate as well.
+TopBuckets top_buckets(std::span<const ChainSampler::Candidate> candidates, std::size_t k,
+                       std::span<int> out_bucket) {
+  TopBuckets top;
+  for (std::size_t v = 0; v < candidates.size(); ++v) {
+    out_bucket[v] = bucket_of(candidates[v].logit);
+    ++top.held[static_cast<std::size_t>(out_bucket[v])];
+  }
+  while (top.lowest > 0 && top.total < k) {
+    --top.lowest;
+    top.start[static_cast<std::size_t>(top.lowest)] = top.total;
+    top.total += top.held[static_cast<std::size_t>(top.lowest)];
+  }
+  return top;
+}
+
+/// Puts candidates that lie by bucket in descending order, the first k of them at least.
+void sort_buckets(const TopBuckets& top, std::size_t k,
+                  std::span<ChainSampler::Candidate> inout_candidates) {
+  using Candidate = ChainSampler::Candidate;
+  const auto larger = [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; };
+  for (int b = buckets - 1; b >= top.lowest; --b) {
+    const auto index = static_cast<std::size_t>(b);
+    const auto begin = inout_candidates.begin() + static_cast<std::ptrdiff_t>(top.start[index]);
+    const auto end = begin + static_cast<std::ptrdiff_t>(top.held[index]);
+    if (b > top.lowest) {
+      std::sort(begin, end, larger);
+    } else {
+      const std::size_t kept = std::min(k, top.total);
+      std::partial_sort(begin, inout_candidates.begin() + static_cast<std::ptrdiff_t>(kept), end,
+                        larger);
+    }
+  }
+}
+
+}  // namespace
 
 bool EigenSampler::available() {
   return SJD_BENCH_EIGEN != 0;
@@ -62,47 +118,17 @@ std::int32_t ChainSampler::sample(const PeerRow& row) {
 }
 
 void ChainSampler::keep_top(std::size_t k) {
-  constexpr int buckets = 128;
-  constexpr float least = -10.0F, most = 10.0F;
-  const auto bucket_of = [](float logit) {
-    const float place = (logit - least) * (buckets / (most - least));
-    return std::clamp(static_cast<int>(place), 0, buckets - 1);
-  };
-  std::array<std::size_t, buckets> held{};
   std::vector<int> bucket(candidates_.size());
+  const TopBuckets top = top_buckets(candidates_, k, bucket);
+  sorted_.resize(top.total);
+  std::array<std::size_t, buckets> next = top.start;
   for (std::size_t v = 0; v < candidates_.size(); ++v) {
-    bucket[v] = bucket_of(candidates_[v].logit);
-    ++held[static_cast<std::size_t>(bucket[v])];
-  }
-  // From the top bucket down to the one that holds the k-th.
-  std::array<std::size_t, buckets> start{};
-  std::size_t total = 0;
-  int lowest = buckets;
-  while (lowest > 0 && total < k) {
-    --lowest;
-    start[static_cast<std::size_t>(lowest)] = total;
-    total += held[static_cast<std::size_t>(lowest)];
-  }
-  sorted_.resize(total);
-  std::array<std::size_t, buckets> next = start;
-  for (std::size_t v = 0; v < candidates_.size(); ++v) {
-    if (bucket[v] >= lowest) {
+    if (bucket[v] >= top.lowest) {
       sorted_[next[static_cast<std::size_t>(bucket[v])]++] = candidates_[v];
     }
   }
-  const auto larger = [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; };
-  for (int b = buckets - 1; b >= lowest; --b) {
-    const auto index = static_cast<std::size_t>(b);
-    const auto begin = sorted_.begin() + static_cast<std::ptrdiff_t>(start[index]);
-    const auto end = begin + static_cast<std::ptrdiff_t>(held[index]);
-    if (b > lowest) {
-      std::sort(begin, end, larger);
-    } else {
-      std::partial_sort(begin, sorted_.begin() + static_cast<std::ptrdiff_t>(std::min(k, total)),
-                        end, larger);
-    }
-  }
-  sorted_.resize(std::min(k, total));
+  sort_buckets(top, k, sorted_);
+  sorted_.resize(std::min(k, top.total));
   std::swap(candidates_, sorted_);
 }
 

@@ -8,6 +8,7 @@
 #include "costs.hpp"
 #include "exit_codes.hpp"
 #include "flags.hpp"
+#include "png.hpp"
 #include "words.hpp"
 
 namespace sjd::paint {
@@ -221,7 +222,8 @@ picture
   --temperature T     0 .. 10; 0 = always the likeliest token (default {temperature})
   --top-k K           keep the K likeliest tokens; 0 = all (default {top_k})
   --top-p P           keep the likeliest tokens up to this share, 0.001 .. 1 (default {top_p})
-  --upscale N         pixels of the PNG per pixel of the model, 1 .. 16 (default {upscale})
+  --upscale N         pixels of the PNG per pixel of the model, 1 .. 16 (default {upscale}); a
+                      sheet has at most {side} each way
 
 many pictures
   --prompts FILE      one prompt a line; paints NUMBER-WORDS.png of each into the directory
@@ -268,9 +270,9 @@ write, 130 interrupted
       fmt::arg("count", d.count), fmt::arg("seed", d.seed), fmt::arg("guidance", d.guidance),
       fmt::arg("temperature", d.temperature), fmt::arg("top_k", d.top_k),
       fmt::arg("top_p", d.top_p), fmt::arg("upscale", d.upscale),
-      fmt::arg("decoders", fmt::join(decoder_names(), ", ")), fmt::arg("decoder", d.decoder),
-      fmt::arg("window", d.plan.window), fmt::arg("levels", d.plan.levels),
-      fmt::arg("batch", d.batch));
+      fmt::arg("side", largest_png_side), fmt::arg("decoders", fmt::join(decoder_names(), ", ")),
+      fmt::arg("decoder", d.decoder), fmt::arg("window", d.plan.window),
+      fmt::arg("levels", d.plan.levels), fmt::arg("batch", d.batch));
 }
 
 }  // namespace sjd::paint

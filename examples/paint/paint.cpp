@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -98,28 +97,27 @@ Painting paint_all(Studio& studio, const Composition& composition, const Options
   return painting;
 }
 
-/// Pictures side by side on the sheet of `count` pictures of each of some decoders.
-std::int64_t sheet_columns(std::int64_t count, std::int64_t decoders) {
-  return static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(count)))) * decoders;
-}
-
-/// Refuses a sheet that no PNG can hold before anything is painted for it.
-void check_sheet(const Options& options, const Studio& studio) {
-  const std::int64_t decoders = options.compare ? 2 : 1;
-  const SheetSize size =
-      sheet_size(options.count * decoders, sheet_columns(options.count, decoders),
-                 studio.picture_width() * options.upscale,
-                 studio.picture_height() * options.upscale, 2 * options.upscale);
-  if (std::max(size.width, size.height) <= largest_png_side) return;
+/// The sheet of these options, before anything is painted for it.
+///
+/// errors  UsageError if no PNG can hold it
+SheetLayout plan_sheet(const Options& options, const Studio& studio) {
+  const SheetContent content{.groups = options.count,
+                             .abreast = options.compare ? 2 : 1,
+                             .width = studio.picture_width() * options.upscale,
+                             .height = studio.picture_height() * options.upscale,
+                             .gap = 2 * options.upscale};
+  const SheetLayout sheet = sheet_layout(content, largest_png_side);
+  if (std::max(sheet.width, sheet.height) <= largest_png_side) return sheet;
   throw UsageError{fmt::format(
-      "--count {}{} with --upscale {} makes a sheet of {} x {} pixels, at most {} each way are "
-      "possible; lower --upscale, or paint with --prompts",
-      options.count, options.compare ? " --compare" : "", options.upscale, size.width, size.height,
-      largest_png_side)};
+      "--count {}{} with --upscale {} makes a sheet of {} x {} pixels, and a PNG has at most {} "
+      "each way; lower --count or --upscale, or paint with --prompts",
+      options.count, options.compare ? " --compare" : "", options.upscale, sheet.width,
+      sheet.height, largest_png_side)};
 }
 
 /// The PNG: one picture, a sheet, or pairs of AR and the other decoder side by side.
-Raster compose(const std::vector<std::vector<Raster>>& columns, std::int64_t factor) {
+Raster compose(const std::vector<std::vector<Raster>>& columns, std::int64_t factor,
+               const SheetLayout& sheet) {
   std::vector<Raster> cells;
   const std::size_t count = columns.front().size();
   for (std::size_t i = 0; i < count; ++i) {
@@ -127,8 +125,7 @@ Raster compose(const std::vector<std::vector<Raster>>& columns, std::int64_t fac
       cells.push_back(upscale(column[i], factor));
     }
   }
-  return contact_sheet(cells, sheet_columns(std::ssize(columns.front()), std::ssize(columns)),
-                       2 * factor);
+  return contact_sheet(cells, sheet.columns, 2 * factor);
 }
 
 void report(const std::vector<Painting>& paintings, const Raster& sheet, const Options& options) {
@@ -170,7 +167,7 @@ void note_window(const Options& options, const Composition& composition) {
 /// From a loaded model to a PNG and its report.
 void paint(const Options& given, Studio& studio) {
   const Composition& composition = check_against_model(given, studio);
-  check_sheet(given, studio);
+  const SheetLayout layout = plan_sheet(given, studio);
   const Options options = with_window_plan(given, composition, studio);
   note_window(options, composition);
   const ReadPrompt prompt = studio.read(options.prompt);
@@ -186,7 +183,7 @@ void paint(const Options& given, Studio& studio) {
   }
   paintings.push_back(
       paint_all(studio, composition, options, prompt.ids, observers, columns.emplace_back()));
-  const Raster sheet = compose(columns, options.upscale);
+  const Raster sheet = compose(columns, options.upscale, layout);
   check_interrupt();
   if (observers.trace) observers.trace->publish();
   write_picture(options.output, sheet);

@@ -24,7 +24,7 @@
 
 namespace sjd::paint {
 
-/// Rows and columns that a picture may have.
+/// Rows and columns that a picture may have at most.
 inline constexpr std::int64_t largest_png_side = 16'384;
 
 /// An RGB picture as the bytes of a PNG file.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <sjd/core/error.hpp>
 #include <string>
@@ -46,21 +47,27 @@ Raster upscale(const Raster& picture, std::int64_t factor) {
   return large;
 }
 
-SheetSize sheet_size(std::int64_t count, std::int64_t columns, std::int64_t width,
-                     std::int64_t height, std::int64_t gap) {
-  if (count == 1) return {width, height};
-  const std::int64_t rows = (count + columns - 1) / columns;
-  return {columns * (width + gap) + gap, rows * (height + gap) + gap};
+SheetLayout sheet_layout(const SheetContent& content, std::int64_t most) {
+  const auto [groups, abreast, width, height, gap] = content;
+  if (groups * abreast == 1) return {1, width, height};
+  const auto square = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(groups))));
+  const std::int64_t room_across =
+      std::max<std::int64_t>((most - gap) / (abreast * (width + gap)), 1);
+  const std::int64_t room_down = std::max<std::int64_t>((most - gap) / (height + gap), 1);
+  const std::int64_t least = (groups + room_down - 1) / room_down;
+  const std::int64_t across = std::min(std::max(square, least), room_across);
+  const std::int64_t rows = (groups + across - 1) / across;
+  const std::int64_t columns = across * abreast;
+  return {columns, columns * (width + gap) + gap, rows * (height + gap) + gap};
 }
 
 Raster contact_sheet(std::span<const Raster> pictures, std::int64_t columns, std::int64_t gap) {
   if (pictures.size() == 1) return pictures.front();
   const auto count = static_cast<std::int64_t>(pictures.size());
-  const Raster& first = pictures.front();
-  const SheetSize size = sheet_size(count, columns, first.width, first.height, gap);
-  const std::int64_t pitch_x = first.width + gap;
-  const std::int64_t pitch_y = first.height + gap;
-  Raster sheet{size.width, size.height, sheet_colour};
+  const std::int64_t rows = (count + columns - 1) / columns;
+  const std::int64_t pitch_x = pictures.front().width + gap;
+  const std::int64_t pitch_y = pictures.front().height + gap;
+  Raster sheet{columns * pitch_x + gap, rows * pitch_y + gap, sheet_colour};
   for (std::int64_t i = 0; i < count; ++i) {
     sheet.paste(pictures[static_cast<std::size_t>(i)], gap + i % columns * pitch_x,
                 gap + i / columns * pitch_y);

@@ -36,13 +36,25 @@ struct Raster {
 /// Every pixel as a square of factor x factor.
 [[nodiscard]] Raster upscale(const Raster& picture, std::int64_t factor);
 
-/// Pixels of a contact sheet of `count` pictures, each [height, width]; one alone has no frame.
-struct SheetSize {
+/// What a contact sheet holds: `groups` times `abreast` pictures that stay side by side.
+struct SheetContent {
+  std::int64_t groups = 1;
+  std::int64_t abreast = 1;
+  std::int64_t width = 0;  ///< of a picture
+  std::int64_t height = 0;
+  std::int64_t gap = 0;
+};
+
+/// How it lies there, in pixels.
+struct SheetLayout {
+  std::int64_t columns = 1;  ///< pictures, whole groups
   std::int64_t width = 0;
   std::int64_t height = 0;
 };
-[[nodiscard]] SheetSize sheet_size(std::int64_t count, std::int64_t columns, std::int64_t width,
-                                   std::int64_t height, std::int64_t gap);
+
+/// As many groups across as down; narrower or wider where only that has at most `most` pixels each
+/// way. Larger than that only if every layout is.
+[[nodiscard]] SheetLayout sheet_layout(const SheetContent& content, std::int64_t most);
 
 /// Pictures of one size, row by row in `columns` columns, with `gap` pixels of sheet_colour
 /// between and around them; a single picture stays as it is.

@@ -11,13 +11,14 @@
 #include <numbers>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "corrector_fit.hpp"
+#include "corrector_settings.hpp"
 #include "corrector_trace.hpp"
-#include "data_options.hpp"
 #include "sjd/core/stopwatch.hpp"
 
 namespace sjd::train {
@@ -28,99 +29,10 @@ namespace fs = std::filesystem;
 /// Training rows that are kept, the newest ones: about 3 kB each.
 constexpr std::int64_t most_rows = 3'200'000;
 
-struct Settings {
-  fs::path model;
-  std::string weights;
-  fs::path output;
-  fs::path init;
-  fs::path loop;
-  fs::path traces;
-  std::int64_t rounds = 4;
-  double seconds = 0.0;
-  double trace_share = 0.5;
-  double invented = 0.5;
-  std::int64_t window = 48;
-  std::int64_t width = 256;
-  std::int64_t batch = 256;
-  float rate = 2e-3F;
-  float final_rate = 1e-4F;
-  std::uint64_t seed = 1;
-  std::int64_t workers = 1;
-  std::int64_t steps = 0;  // of each fit; 0 = as many as fit into the time
-  CorrectorRegularization regularization;
-  std::string neighbours;
-};
-
-Settings read_settings(std::span<char* const> args) {
-  const StageOptions options{args,
-                             {{"model", ""},
-                              {"weights", "sjd2.safetensors"},
-                              {"output", "corrector.safetensors"},
-                              {"init", "none"},
-                              {"loop", "none"},
-                              {"traces", "none"},
-                              {"rounds", "4"},
-                              {"minutes", "12"},
-                              {"trace-share", "0.5"},
-                              {"invented", "0.5"},
-                              {"window", "48"},
-                              {"width", "256"},
-                              {"batch", "256"},
-                              {"rate", "2e-3"},
-                              {"final-rate", "1e-4"},
-                              {"seed", "1"},
-                              {"steps", "0"},
-                              {"dropout", "0.1"},
-                              {"decay", "0.02"},
-                              {"lookup", "1"},
-                              {"targets", "law"},
-                              {"neighbours", "near"},
-                              {"workers", "1"}}};
-  Settings s;
-  s.model = options.text("model");
-  s.weights = options.text("weights");
-  s.output = s.model / options.text("output");
-  s.init = options.text("init");
-  s.loop = options.text("loop") == "none" ? s.init : fs::path{options.text("loop")};
-  s.traces = options.text("traces");
-  s.rounds = std::max<std::int64_t>(options.count("rounds"), 1);
-  s.seconds = 60.0 * std::stod(options.text("minutes"));
-  s.trace_share = std::stod(options.text("trace-share"));
-  s.invented = std::stod(options.text("invented"));
-  s.window = options.count("window");
-  s.width = options.count("width");
-  s.batch = options.count("batch");
-  s.rate = std::stof(options.text("rate"));
-  s.final_rate = std::stof(options.text("final-rate"));
-  s.seed = static_cast<std::uint64_t>(options.count("seed"));
-  s.workers = std::max<std::int64_t>(options.count("workers"), 1);
-  s.steps = options.count("steps");
-  s.regularization = {std::stof(options.text("dropout")), std::stof(options.text("decay")),
-                      options.count("lookup") != 0, options.text("targets") == "sample"};
-  s.neighbours = options.text("neighbours");
-  return s;
-}
-
-/// Offsets to the left that the head looks at; `near`: in the row (1, 2) and in the row above (two
-/// to the right .. one to the left).
-std::vector<std::int32_t> neighbours_of(const std::string& list, const hosts::LlamaConfig& config) {
-  const auto columns = static_cast<std::int32_t>(config.image_columns);
-  if (list == "near") return {1, 2, columns - 2, columns - 1, columns, columns + 1};
-  std::vector<std::int32_t> offsets;
-  std::istringstream words{list};
-  for (std::string word; std::getline(words, word, ',');) {
-    offsets.push_back(std::stoi(word));
-    if (offsets.back() <= (offsets.size() > 1 ? offsets[offsets.size() - 2] : 0)) {
-      throw std::invalid_argument("option --neighbours: offsets must be positive and ascending");
-    }
-  }
-  return offsets;
-}
-
 /// What a run has gathered and learned so far.
 class Session {
  public:
-  explicit Session(Settings settings)
+  explicit Session(CorrectorSettings settings)
       : settings_{std::move(settings)},
         config_{hosts::read_llama_config(settings_.model / "config.json")},
         prompts_{read_prompts(settings_.model, "train")},
@@ -135,13 +47,13 @@ class Session {
  private:
   [[nodiscard]] CorrectorShape shape() const {
     return {config_.hidden_size, config_.image_vocab_size, settings_.width, 32,
-            neighbours_of(settings_.neighbours, config_)};
+            head_neighbours(settings_.neighbours, config_)};
   }
   void clear(CorrectorTraces& traces) const {
     traces = {};
     traces.hidden_dim = config_.hidden_size;
     traces.vocab = config_.image_vocab_size;
-    traces.neighbours = neighbours_of(settings_.neighbours, config_);
+    traces.neighbours = head_neighbours(settings_.neighbours, config_);
   }
 
   /// Traces of one worker, made with the head that is on disk, if there is one.
@@ -164,7 +76,7 @@ class Session {
   void save(std::int64_t round);
   [[nodiscard]] double seconds_left() const { return settings_.seconds - watch_.seconds(); }
 
-  Settings settings_;
+  CorrectorSettings settings_;
   hosts::LlamaConfig config_;
   std::vector<hosts::LlamaHost::Prompt> prompts_;
   CorrectorFit fit_;
@@ -395,7 +307,7 @@ void Session::run() {
 int run_corrector(std::span<char* const> args) {
   at::set_num_threads(1);
   flush_denormals();
-  Session session{read_settings(args)};
+  Session session{read_corrector_settings(args)};
   session.run();
   return 0;
 }

@@ -103,41 +103,33 @@ struct DeviceTwin<TableCorrector> {
   TableChange change;
 };
 
-/// The arguments of a step over these arrays.
+/// One warp a block and one block a row; the redraw in as many blocks as the case says.
 template <class Change>
-cuda::StepArguments<float, Change> step_arguments(
-    const DecodeCase& c, const cuda::BatchShape& shape, const KarrasSchedule* noise,
-    const EmbeddingTables& tables, const Change& change, std::int64_t depth, DecodeArrays& all) {
-  cuda::StepArguments<float, Change> step;
-  const std::int64_t tasks = shape.sequences * c.window;
-  step.plan.slice = (c.table.vocab + 31) / 32 * 32;
-  step.plan.geometry = {
-      tasks, 1, 32,
-      static_cast<std::size_t>(cuda::detail::padded(static_cast<std::int32_t>(step.plan.slice)))};
-  step.sequences = {all.image.view(), c.rules.judge};
-  step.corrector = change;
+void plan_step(const DecodeCase& c, const cuda::BatchShape& shape,
+               cuda::StepArguments<float, Change>& out_step) {
+  cuda::RowsPlan& rows = out_step.plan;
+  rows.slice = (c.table.vocab + 31) / 32 * 32;
+  rows.geometry = {
+      shape.sequences * c.window, 1, 32,
+      static_cast<std::size_t>(cuda::detail::padded(static_cast<std::int32_t>(rows.slice)))};
   if constexpr (!std::is_same_v<Change, cuda::NoChange>) {
-    step.sequences.verdicts = all.verdicts.data();
-    step.sequences.depth = depth;
     const std::int64_t cuts = c.redraw_blocks;
-    step.redraw_plan = step.plan;
-    step.redraw_plan.split = cuts == 0;
-    step.redraw_plan.slice =
-        cuts == 0 ? step.plan.slice : (c.table.vocab + 32 * cuts - 1) / (32 * cuts) * 32;
-    step.redraw_plan.geometry.clusters = shape.sequences;
-    step.redraw_plan.geometry.blocks = cuts == 0 ? 1 : static_cast<int>(cuts);
-    step.rows.workspace.keys = all.keys.data();
+    cuda::RowsPlan& redraw = out_step.redraw_plan;
+    redraw = rows;
+    redraw.split = cuts == 0;
+    redraw.slice = cuts == 0 ? rows.slice : (c.table.vocab + 32 * cuts - 1) / (32 * cuts) * 32;
+    redraw.geometry.clusters = shape.sequences;
+    redraw.geometry.blocks = cuts == 0 ? 1 : static_cast<int>(cuts);
   }
-  step.rows.logits = {all.logits.data(), std::ssize(all.input), c.table.vocab, c.table.vocab};
-  step.rows.tasks = all.tasks.data();
-  step.rows.task_count = tasks;
-  step.rows.settings = all.image.settings.data();
-  step.rows.grammar = all.grammar.table();
-  step.rows.laws = step.sequences.batch.laws;
-  step.rows.draw = c.rules.draw;
-  cuda::WindowArguments& w = step.window;
-  w.batch = step.sequences.batch;
-  w.grammar = step.rows.grammar;
+}
+
+/// The arguments of the window kernel over these arrays.
+inline cuda::WindowArguments window_arguments(const DecodeCase& c, const cuda::BatchShape& shape,
+                                              const KarrasSchedule* noise,
+                                              const EmbeddingTables& tables, DecodeArrays& all) {
+  cuda::WindowArguments w;
+  w.batch = all.image.view();
+  w.grammar = all.grammar.table();
   if (noise != nullptr) w.noise = all.lines.table(*noise);
   w.refresh = c.rules.refresh;
   w.vocab = c.table.vocab;
@@ -153,6 +145,31 @@ cuda::StepArguments<float, Change> step_arguments(
   w.embeddings = noise == nullptr ? nullptr : all.embeddings.data();
   w.input = all.input.data();
   w.tasks = all.tasks.data();
+  return w;
+}
+
+/// The arguments of a step over these arrays.
+template <class Change>
+cuda::StepArguments<float, Change> step_arguments(
+    const DecodeCase& c, const cuda::BatchShape& shape, const KarrasSchedule* noise,
+    const EmbeddingTables& tables, const Change& change, std::int64_t depth, DecodeArrays& all) {
+  cuda::StepArguments<float, Change> step;
+  plan_step(c, shape, step);
+  step.sequences = {all.image.view(), c.rules.judge};
+  step.corrector = change;
+  if constexpr (!std::is_same_v<Change, cuda::NoChange>) {
+    step.sequences.verdicts = all.verdicts.data();
+    step.sequences.depth = depth;
+    step.rows.workspace.keys = all.keys.data();
+  }
+  step.rows.logits = {all.logits.data(), std::ssize(all.input), c.table.vocab, c.table.vocab};
+  step.rows.tasks = all.tasks.data();
+  step.rows.task_count = shape.sequences * c.window;
+  step.rows.settings = all.image.settings.data();
+  step.rows.grammar = all.grammar.table();
+  step.rows.laws = step.sequences.batch.laws;
+  step.rows.draw = c.rules.draw;
+  step.window = window_arguments(c, shape, noise, tables, all);
   return step;
 }
 
@@ -221,6 +238,74 @@ inline EmbeddingTables tables_of(const EmbeddingSpace& space, MatrixView<const f
   return tables;
 }
 
+/// The batch of a case; `noise` is null without noise.
+inline cuda::BatchShape shape_of(const DecodeCase& c, const KarrasSchedule* noise) {
+  return {.sequences = c.table.sequences,
+          .ring = c.window,
+          .most_tokens = 100,
+          .dim = noise != nullptr ? c.table.dim : 0,
+          .capacity = c.table.vocab,
+          .most_branches = static_cast<std::int64_t>(c.scales) + 1,
+          .levels = noise != nullptr ? noise->levels : 0};
+}
+
+template <class Denoiser>
+std::vector<DecoderState> start_all(const DecodeCase& c, Denoiser& denoiser) {
+  std::vector<DecoderState> states;
+  for (std::int32_t s = 0; s < c.table.sequences; ++s) {
+    states.push_back(denoiser.start(s, request_of(c, static_cast<std::uint64_t>(s))));
+  }
+  if (c.lost_law) lose_law(denoiser, states[0]);
+  return states;
+}
+
+/// Gives the states to the kernels, whose window kernel writes the rows of the first pass.
+inline void load(const DecodeCase& c, const std::vector<DecoderState>& states,
+                 const cuda::WindowArguments& window, DecodeArrays& all) {
+  for (std::size_t s = 0; s < states.size(); ++s) {
+    all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
+    cuda::HostLauncher launcher;
+    cuda::join(launcher, window, static_cast<std::int64_t>(s), 32);
+  }
+}
+
+/// What the kernels have otherwise than these states, or nothing.
+inline std::string state_difference(const std::vector<DecoderState>& states, DecodeArrays& all) {
+  for (std::size_t s = 0; s < states.size(); ++s) {
+    DecoderState copy = states[s];
+    all.image.get(static_cast<std::int64_t>(s), copy);
+    if (copy == states[s]) continue;
+    return "sequence " + std::to_string(s) + ": " + std::to_string(copy.committed()) +
+           " tokens, the CPU has " + std::to_string(states[s].committed()) +
+           (copy.tokens == states[s].tokens ? "" : "; the tokens differ") +
+           (copy.window == states[s].window ? "" : "; the windows differ") +
+           (copy.statistics == states[s].statistics ? "" : "; the counters differ");
+  }
+  return "";
+}
+
+/// Decodes to the end; `pass_of_kernels()` is one pass of the other side.
+template <class Denoiser, class Pass>
+std::string compare_passes(Denoiser& denoiser, std::vector<DecoderState>& states, DecodeArrays& all,
+                           const Pass& pass_of_kernels) {
+  for (int pass = 0; pass < 200; ++pass) {
+    if (std::all_of(states.begin(), states.end(), [](const auto& s) { return s.finished(); })) {
+      return pass < 3 ? "the decode ended before it began" : "";
+    }
+    std::optional<Error> error;
+    try {
+      static_cast<void>(denoiser.step(states));
+    } catch (const Error& thrown) {
+      error = thrown;
+    }
+    pass_of_kernels();
+    if (error) return stop_difference(*error, states[0], all);
+    const std::string difference = state_difference(states, all);
+    if (!difference.empty()) return "pass " + std::to_string(pass) + ", " + difference;
+  }
+  return "the decode never ends";
+}
+
 /// Decodes one batch on both sides; `run(step, shape, arrays, tables)` is one library step of the
 /// kernels. Returns what differs first, or nothing.
 ///
@@ -236,61 +321,29 @@ std::string decode_difference(const DecodeCase& c, const Run& run, const Schedul
   SpeculativeJacobiDenoiser denoiser{
       host, FixedWindow{.tokens = c.window}, schedule, grammar, feed, policies...};
   constexpr bool noisy = !std::is_same_v<Schedule, NoNoise>;
-  KarrasSchedule noise;
-  if constexpr (noisy) noise = schedule;
+  KarrasSchedule levels;
   EmbeddingSpace space;
   if constexpr (noisy) {
+    levels = schedule;
     space = make_embedding_space(host.embedding_table(), host.noise_contract(),
                                  PerChannelNormalization{});
   }
-  std::vector<DecoderState> states;
-  for (std::int32_t s = 0; s < c.table.sequences; ++s) {
-    states.push_back(denoiser.start(s, request_of(c, static_cast<std::uint64_t>(s))));
-  }
-  if (c.lost_law) lose_law(denoiser, states[0]);
-  const cuda::BatchShape shape{
-      c.table.sequences,       c.window,      100,
-      noisy ? c.table.dim : 0, c.table.vocab, static_cast<std::int64_t>(c.scales) + 1};
+  const KarrasSchedule* noise = noisy ? &levels : nullptr;
+  std::vector<DecoderState> states = start_all(c, denoiser);
+  const cuda::BatchShape shape = shape_of(c, noise);
   const EmbeddingTables tables = tables_of(space, host.embedding_table(), Feed::posterior_mean);
-  DecodeArrays all{shape, c.window, c.table.vocab, noise};
+  DecodeArrays all{shape, c.window, c.table.vocab, levels};
   if (period > 0) all.grammar = cuda::write_out(grammar, period, c.table.vocab);
   const auto corrector = detail::pick<role::corrector, Corrector>(std::tuple{policies...});
   const DeviceTwin<Corrector> device{corrector, host, c, all};
-  const auto step = step_arguments(c, shape, noisy ? &noise : nullptr, tables, device.change,
-                                   corrector.depth, all);
-  for (std::size_t s = 0; s < states.size(); ++s) {
-    all.image.put(static_cast<std::int64_t>(s), states[s], c.window);
-    cuda::HostLauncher launcher;
-    cuda::join(launcher, step.window, static_cast<std::int64_t>(s), 32);
-  }
+  const auto step = step_arguments(c, shape, noise, tables, device.change, corrector.depth, all);
+  load(c, states, step.window, all);
   spoil(c, host);
   Host twin{host};
-  for (int pass = 0; pass < 200; ++pass) {
-    if (std::all_of(states.begin(), states.end(), [](const auto& s) { return s.finished(); })) {
-      return pass < 3 ? "the decode ended before it began" : "";
-    }
-    std::optional<Error> error;
-    try {
-      static_cast<void>(denoiser.step(states));
-    } catch (const Error& thrown) {
-      error = thrown;
-    }
+  return compare_passes(denoiser, states, all, [&] {
     run_table(twin, c, shape, all);
     run(step, shape, all, tables);
-    if (error) return stop_difference(*error, states[0], all);
-    for (std::size_t s = 0; s < states.size(); ++s) {
-      DecoderState copy = states[s];
-      all.image.get(static_cast<std::int64_t>(s), copy);
-      if (copy == states[s]) continue;
-      return "pass " + std::to_string(pass) + ", sequence " + std::to_string(s) + ": " +
-             std::to_string(copy.committed()) + " tokens, the CPU has " +
-             std::to_string(states[s].committed()) +
-             (copy.tokens == states[s].tokens ? "" : "; the tokens differ") +
-             (copy.window == states[s].window ? "" : "; the windows differ") +
-             (copy.statistics == states[s].statistics ? "" : "; the counters differ");
-    }
-  }
-  return "the decode never ends";
+  });
 }
 
 /// A small ragged decode of some window, guidance and filter.

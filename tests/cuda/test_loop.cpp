@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many pictures through a few places of a decoder whose loop never leaves the device: tokens and
 // counters of the CPU decoder, with joining, leaving, errors, and whichever way a step is repeated.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cuda/hidden_host.hpp"
@@ -94,6 +97,22 @@ struct RecordingDevice {
  private:
   Launcher launcher_;
 };
+
+/// A feed and a schedule that a denoiser takes for those that it derives from.
+struct LouderNoise : RawNoise {};
+struct SlowerSchedule : KarrasSchedule {};
+static_assert(cuda::detail::noise_fits<KarrasSchedule, RawNoise>());
+static_assert(cuda::detail::noise_fits<NoNoise, PosteriorMean>());
+static_assert(!cuda::detail::noise_fits<KarrasSchedule, LouderNoise>());
+static_assert(!cuda::detail::noise_fits<SlowerSchedule, RawNoise>());
+
+using TableRules = cuda::DeviceRules<HostDevice>;
+template <class Rules>
+constexpr bool borrows =
+    std::is_constructible_v<cuda::DeviceDecoder<TableModel<HostDevice>, HostDevice>,
+                            TableModel<HostDevice>&, HostDevice&, Rules, cuda::DecoderRoom,
+                            cuda::DeviceLimits>;
+static_assert(borrows<const TableRules&> && !borrows<TableRules> && !borrows<const TableRules>);
 
 /// Writes one number.
 struct WriteNumber {
@@ -269,11 +288,12 @@ TEST_CASE("a decoder on a device refuses what its arrays cannot hold") {
     CHECK(code_of([&] { decoder.admit(0, forged); }) == code);
   };
   refuse(contract, [](DecoderState& s) { s.window[0].age = 4; });
+  refuse(contract, [](DecoderState& s) { s.window.push_back(s.window[0]); });  // older when judged
   refuse(invalid_argument, [](DecoderState& s) { s.window[0].age = -1; });
   refuse(invalid_argument, [](DecoderState& s) { s.window[0].token = 7; });
   refuse(invalid_argument, [](DecoderState& s) { s.window[0].level = 1; });
   refuse(invalid_argument, [](DecoderState& s) { s.window[0].noisy = {0.5F}; });
-  refuse(invalid_argument, [](DecoderState& s) { s.window.resize(4, s.window[0]); });
+  refuse(contract, [](DecoderState& s) { s.window.resize(4, s.window[0]); });
   refuse(invalid_argument, [](DecoderState& s) { s.tokens[5] = 7; });
   refuse(contract, [](DecoderState& s) { s.total = 21; });
   refuse(contract, [](DecoderState& s) { s.guidance = {2.0F}; });
@@ -282,6 +302,27 @@ TEST_CASE("a decoder on a device refuses what its arrays cannot hold") {
   CHECK(code_of([&] { static_cast<void>(decoder.decode(1, start)); }) == contract);
   CHECK(decoder.release(0) == good);
   CHECK(code_of([&] { static_cast<void>(decoder.decode(-1, start)); }) == invalid_argument);
+}
+
+TEST_CASE("a window as wide as any picture is one as wide as those that there is room for") {
+  const DecodeCase c = decode_case({}, 4);
+  const auto requests = loop_requests(c);
+  for (const std::int64_t tokens :
+       {std::int64_t{46}, std::int64_t{1} << 32, std::numeric_limits<std::int64_t>::max()}) {
+    TableHost host{c.table};
+    SpeculativeJacobiDenoiser denoiser{host, FixedWindow{.tokens = tokens}, NoNoise{}};
+    LoopCase loop = loop_case(c, host, denoiser, 0);
+    loop.room.most_tokens = 45;  // of the longest request
+    CAPTURE(tokens);
+    CHECK(loop.rules.window_rows == std::min<std::int64_t>(tokens, 1 << 20));
+    HostDevice device;
+    const std::vector<DecoderState> states = run_loop(loop, device, small_device, cuda::NoChange{});
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      const GenerationResult expected = denoiser.generate(requests[i]);
+      CHECK(states[i].tokens == expected.tokens);
+      CHECK(states[i].statistics == expected.statistics);
+    }
+  }
 }
 
 TEST_CASE("a loop on the device decodes as SpeculativeJacobiDenoiser does") {

@@ -43,8 +43,15 @@ says out.txt "guidance 1, batch 3"
 says numbers.json '"window": "auto"'
 says numbers.json '"mean_window"'
 expect 64 bench --prompts 2 --guidance 1 --only sjd2-maximal --window auto --levels 1 --no-score
-says err.txt "--window auto needs costs"
-says err.txt "--write-costs FILE"
+one_line err.txt
+says err.txt "--window auto: costs are needed, and there is no"
+says err.txt "--write-costs FILE measures them"
+expect 0 bench --prompts 1 --guidance 1 --only sjd2-maximal --levels 1 --no-score
+says out.txt "no row of sjd2-maximal by cost: there is no"
+[ "$(grep -c '^sjd2-maximal  *~' out.txt)" = 0 ] || fail "a row by cost without costs"
+expect 0 bench --prompts 1 --guidance 1 --only sjd2-maximal --levels 1 --no-score --costs costs.json
+[ "$(grep -c '^sjd2-maximal  *~' out.txt)" = 1 ] || fail "no row by cost beside costs"
+grep -qF "no row of" out.txt && fail "a row by cost is said to be missing"
 expect 74 bench --costs /nowhere.json --prompts 1
 expect 74 bench --write-costs /nowhere/costs.json
 expect 64 bench --window fast

@@ -188,10 +188,16 @@ expect 0 paint --json --compare red apple -o pair.png
 expect 0 paint --compare red apple -o pair.png
 says out.txt "344 x 160 pixels"
 
-# A sheet that no PNG holds is refused before anything is painted.
-expect 64 paint --compare --count 256 --upscale 16 red apple -o huge.png
-says err.txt "--count 256 --compare with --upscale 16 makes a sheet of 21536 x 9760 pixels"
+# A sheet has more rows where columns do not fit; one that no PNG holds is refused unpainted.
+cp -r model wide
+sed -i 's/"image_rows":[^,]*/"image_rows":1/; s/"image_columns":[^,]*/"image_columns":90/' \
+  wide/config.json
+expect 0 paint --model wide --count 9 --upscale 16 red -o sheet.png
+says out.txt "sheet.png: 11616 x 512 pixels"
+expect 64 paint --model wide --compare --count 171 --upscale 16 red -o huge.png
 one_line err.txt
+says err.txt "--count 171 --compare with --upscale 16 makes a sheet of 11616 x 16448 pixels"
+says err.txt "at most 16384 each way"
 [ ! -e huge.png ] || fail "a sheet that is too large was written"
 
 # Traces hold all tokens; a preview without a terminal draws the finished picture once.

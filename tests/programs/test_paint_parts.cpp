@@ -7,6 +7,7 @@
 #include "compositions.hpp"
 #include "exit_codes.hpp"
 #include "flags.hpp"
+#include "png.hpp"
 #include "raster.hpp"
 #include "statistics.hpp"
 #include "support/catch.hpp"
@@ -64,10 +65,40 @@ TEST_CASE("a contact sheet has gaps between and around its pictures") {
   CHECK(sheet.at(1, 1) == paint::Rgb{9, 9, 9});
   CHECK(sheet.at(6, 4) == paint::sheet_colour);  // the fourth cell is empty
   CHECK(paint::contact_sheet({cells.data(), 1}, 2, 1).width == 4);
-  CHECK(paint::sheet_size(3, 2, 4, 2, 1).width == 11);
-  CHECK(paint::sheet_size(3, 2, 4, 2, 1).height == 7);
-  CHECK(paint::sheet_size(1, 2, 4, 2, 1).height == 2);
   CHECK(paint::upscale(cells[0], 3).rgb.size() == 12 * 6 * 3);
+}
+
+TEST_CASE("a sheet is square, and narrower or wider where it would be too large") {
+  const auto layout = [](const paint::SheetContent& content, std::int64_t most) {
+    const paint::SheetLayout found = paint::sheet_layout(content, most);
+    return std::vector{found.columns, found.width, found.height};
+  };
+  using Numbers = std::vector<std::int64_t>;
+  CHECK(layout({1, 1, 4, 2, 1}, 100) == Numbers{1, 4, 2});  // alone, without a frame
+  CHECK(layout({3, 1, 4, 2, 1}, 100) == Numbers{2, 11, 7});
+  CHECK(layout({9, 1, 4, 2, 1}, 16) == Numbers{3, 16, 10});
+  CHECK(layout({9, 1, 4, 2, 1}, 15) == Numbers{2, 11, 16});  // neither fits
+  CHECK(layout({4, 1, 6, 2, 1}, 14) == Numbers{1, 8, 13});
+  CHECK(layout({4, 1, 2, 6, 1}, 14) == Numbers{4, 13, 8});
+  CHECK(layout({9, 1, 4, 2, 1}, 3) == Numbers{1, 6, 28});    // one is too wide already
+  CHECK(layout({9, 2, 4, 2, 1}, 30) == Numbers{4, 21, 16});  // pairs stay together
+}
+
+TEST_CASE("sheets of the shipped model's pictures: the most that a PNG holds") {
+  constexpr std::int64_t side = paint::largest_png_side;
+  const auto holds = [](std::int64_t count, std::int64_t decoders, std::int64_t upscale) {
+    const paint::SheetLayout sheet =
+        paint::sheet_layout({count, decoders, 64 * upscale, 64 * upscale, 2 * upscale}, side);
+    CHECK(sheet.columns % decoders == 0);
+    return sheet.width <= side && sheet.height <= side;
+  };
+  CHECK(holds(225, 1, 16));
+  CHECK_FALSE(holds(226, 1, 16));
+  CHECK(holds(256, 1, 15));
+  CHECK(holds(50, 2, 16));
+  CHECK(holds(105, 2, 16));
+  CHECK_FALSE(holds(106, 2, 16));
+  CHECK(holds(256, 2, 8));
 }
 
 TEST_CASE("every composition but the ungated one promises to be lossless") {

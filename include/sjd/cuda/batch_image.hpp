@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
+#include <string>
 #include <vector>
 
 #include "sjd/core/draw.hpp"
@@ -22,7 +23,17 @@ struct BatchShape {
   std::int64_t dim = 0;          ///< 0 without noise
   std::int64_t capacity = 0;     ///< tokens of a law, see LawTable
   std::int64_t most_branches = 1;
+  std::int32_t levels = 0;  ///< of the noise; 0 without
 };
+
+namespace detail {
+/// In the order of BatchCounts; `Statistics` may be const.
+template <class Statistics>
+auto counts_of(Statistics& s) {
+  return std::array{&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age, &s.accepted_by_age,
+                    &s.passes_by_rows};
+}
+}  // namespace detail
 
 /// A batch in host memory, as the kernels lay it out: where decoder states are turned into arrays
 /// and back. The host executor runs on it as it is; for a device, its arrays are copied.
@@ -65,13 +76,10 @@ class BatchImage {
 
   /// Writes one decoder state as sequence `place` of the batch.
   ///
-  /// errors  contract if the state is larger than the image, or a slot of it is
+  /// errors  contract, naming the state's sequence and the slot, for numbers that the arrays have no
+  ///         room for; the image is then as it was
   void put(std::int64_t place, const DecoderState& state, std::int32_t window_rows) {
-    const auto width = static_cast<std::int32_t>(state.window.size());
-    expects(state.total <= shape_.most_tokens && window_rows <= shape_.ring &&
-                width < shape_.ring && state.branches() <= shape_.most_branches,
-            ErrorCode::contract, "BatchImage: a state is larger than the batch");
-    for (const Slot& slot : state.window) check(slot);
+    check(state, window_rows);
     put_settings(place, state);
     SequenceState& to = states[size(place)];
     to = {};
@@ -79,7 +87,7 @@ class BatchImage {
     to.committed = state.committed();
     to.iteration = state.iteration;
     to.window_rows = window_rows;
-    to.width = width;
+    to.width = static_cast<std::int32_t>(state.window.size());
     to.forward_passes = state.statistics.forward_passes;
     to.rows = state.statistics.rows;
     to.accepted_in_all = state.statistics.accepted;
@@ -111,8 +119,7 @@ class BatchImage {
     s.recovered = from.recovered_in_all;
     s.bonus = from.bonus_in_all;
     std::int64_t kind = 0;
-    for (auto* into : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age, &s.accepted_by_age,
-                       &s.passes_by_rows}) {
+    for (auto* into : detail::counts_of(s)) {
       const auto line = counts[size(kind++)].begin() + place * shape_.ring;
       into->assign(line, line + shape_.ring);
       while (!into->empty() && into->back() == 0) into->pop_back();
@@ -128,12 +135,50 @@ class BatchImage {
     return rule.law(place, position, pass);
   }
 
-  /// Without this kernels would count, and the copy would write, behind an array.
-  void check(const Slot& slot) const {
-    expects(slot.age >= 0 && slot.age < shape_.ring, ErrorCode::contract,
-            "BatchImage: a slot is older than the batch has room for");
-    expects(std::ssize(slot.noisy) == (slot.level > 0 ? shape_.dim : 0), ErrorCode::contract,
-            "BatchImage: a noisy embedding has another length");
+  /// What of a state leads the copy or a kernel behind an array, or null.
+  [[nodiscard]] const char* fault(const DecoderState& state, std::int32_t window_rows) const {
+    const std::int64_t width = std::ssize(state.window);
+    if (state.total > shape_.most_tokens || window_rows > shape_.ring || width >= shape_.ring ||
+        state.branches() > shape_.most_branches) {
+      return "it is larger than the batch";
+    }
+    const std::int64_t missing = state.total - state.committed();
+    if (state.tokens.empty() || missing < 0) return "its tokens are none of its picture";
+    if (width > 0 && width >= missing) return "its window reaches behind the picture";
+    if (state.iteration < 0) return "its iteration is below 0";
+    for (const auto* line : detail::counts_of(state.statistics)) {
+      if (std::ssize(*line) > shape_.ring) return "its counters are longer than the batch";
+    }
+    return nullptr;
+  }
+  /// The same of the slot that many places behind the tip, from 1.
+  [[nodiscard]] const char* fault(const Slot& slot, std::int64_t number) const {
+    if (slot.level < 0 || slot.level > shape_.levels) return "its level is of another schedule";
+    // It may be judged as late as it is slot 1, a pass older for every place until then.
+    if (slot.age < 0 || slot.age > shape_.ring - number) return "it is older than the batch counts";
+    if (std::ssize(slot.noisy) != (slot.level > 0 ? shape_.dim : 0)) {
+      return "its noisy embedding has another length";
+    }
+    if (std::ssize(slot.law.tokens()) > shape_.capacity) return "its law is larger than the batch";
+    return nullptr;
+  }
+
+  void check(const DecoderState& state, std::int32_t window_rows) const {
+    const auto refuse = [&](const std::string& what, Position position) {
+      throw Error{
+          ErrorCode::contract,
+          "BatchImage: the state of sequence " + std::to_string(state.sequence) + ": " + what,
+          state.sequence, position};
+    };
+    const Position tip = state.committed() - 1;
+    if (const char* what = fault(state, window_rows)) refuse(what, tip);
+    std::int64_t number = 0;
+    for (const Slot& slot : state.window) {
+      number += 1;
+      if (const char* what = fault(slot, number)) {
+        refuse("slot " + std::to_string(number) + ": " + what, tip + number);
+      }
+    }
   }
 
   void put_settings(std::int64_t place, const DecoderState& state) {
@@ -152,8 +197,6 @@ class BatchImage {
     head = {slot.law.sum(), 0, slot.law.kind(), RowStatus::ok, -1, -1};
     if (slot.law.kind() == TokenLaw::Kind::point) head.point = slot.law.token(0);
     if (slot.law.kind() != TokenLaw::Kind::list) return;
-    expects(slot.law.size() <= shape_.capacity, ErrorCode::contract,
-            "BatchImage: a law is larger than the batch");
     head.size = static_cast<std::int32_t>(slot.law.size());
     for (std::int64_t i = 0; i < slot.law.size(); ++i) {
       ids[size(to * shape_.capacity + i)] = slot.law.token(i);
@@ -185,10 +228,7 @@ class BatchImage {
 
   void copy_counts(std::int64_t place, const DecodeStatistics& s) {
     std::int64_t kind = 0;
-    for (const auto* from : {&s.judged_by_slot, &s.accepted_by_slot, &s.judged_by_age,
-                             &s.accepted_by_age, &s.passes_by_rows}) {
-      expects(static_cast<std::int64_t>(from->size()) <= shape_.ring, ErrorCode::contract,
-              "BatchImage: the counters of a state are longer than the batch");
+    for (const auto* from : detail::counts_of(s)) {
       const auto line = counts[size(kind++)].begin() + place * shape_.ring;
       std::fill(line, line + shape_.ring, std::uint64_t{0});
       std::copy(from->begin(), from->end(), line);

@@ -13,7 +13,7 @@ namespace sjd::cuda {
 /// The policies of a composition as kernels know them, written out in host memory; see rules_of.
 struct DecodeRules {
   std::int64_t vocab = 0;
-  std::int32_t window_rows = 1;  ///< FixedWindow::tokens
+  std::int32_t window_rows = 1;  ///< FixedWindow::tokens, or those of the largest picture
   Judge judge = Judge::ratio;
   Refresh refresh = Refresh::maximal;
   DrawKind draw = DrawKind::categorical;

@@ -62,7 +62,7 @@ class DeviceBatch {
 
   /// Writes one decoder state as sequence `place`.
   ///
-  /// errors  contract if the state is larger than the batch
+  /// errors  those of BatchImage::put
   void put(std::int64_t place, const DecoderState& state, std::int32_t window_rows) {
     BatchImage& image = staging_;
     image.put(0, state, window_rows);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -35,8 +35,8 @@ struct DecoderRoom {
 /// between two runs; the others do not notice. A run covers the places up to the highest one in
 /// use, so a batch that drains becomes cheaper.
 ///
-/// memory  borrows model, device, rules and what the corrector points to; all device memory is
-///         allocated by the constructor
+/// memory  borrows model, device, rules and what the corrector points to (the DeviceHead behind a
+///         HeadChange); all device memory is allocated by the constructor
 /// errors  invalid_argument for sizes that do not fit; whatever the device throws
 /// threads one decoder, its model and its device belong to one thread at a time
 template <class Model, DecodeDevice Device, class Logit = float, class Corrector = NoChange>
@@ -69,8 +69,8 @@ class DeviceDecoder {
             "DeviceDecoder: the rules have a corrector; give it as cuda::DeviceCorrector");
     check_hidden();
   }
-  DeviceDecoder(Model&, Device&, DeviceRules<Device>&&, const DecoderRoom&, const DeviceLimits&,
-                Corrector = {}) = delete;
+  DeviceDecoder(Model&, Device&, const DeviceRules<Device>&&, const DecoderRoom&,
+                const DeviceLimits&, Corrector = {}) = delete;
   DeviceDecoder(const DeviceDecoder&) = delete;
   DeviceDecoder& operator=(const DeviceDecoder&) = delete;
 
@@ -79,14 +79,15 @@ class DeviceDecoder {
   /// Lets a sequence join at a free place; its prompt has run in the model's sequence `place`, and
   /// the cache there holds what the state has committed, but for the last token.
   ///
-  /// errors  contract if there is no such place, or it is taken, or the state larger than the room;
-  ///         invalid_argument for a state that no decoder with these rules can have made
+  /// errors  contract if there is no such place, or it is taken, or the state larger than the room,
+  ///         see BatchImage::put; invalid_argument, naming the sequence, for a state that no
+  ///         decoder with these rules can have made. Nothing has changed then
   void admit(std::int64_t place, DecoderState state) {
     Place& at = this->at(place);
     expects(!at.taken, ErrorCode::contract, "DeviceDecoder: the place is taken");
     expects(!state.finished(), ErrorCode::contract, "DeviceDecoder: the picture is finished");
     check(state);
-    batch_.put(place, state, rules_->rules().window_rows);
+    batch_.put(place, state, static_cast<std::int32_t>(shape().ring));
     at = {true, std::move(state)};
     join(device_->launcher(), window(room_.sequences), place);
   }
@@ -204,26 +205,26 @@ class DeviceDecoder {
     return room;
   }
 
-  /// A state is read by kernels that check nothing.
+  /// Kernels check nothing of a state, and a model need not.
   void check(const DecoderState& state) const {
-    const DecodeRules& rules = rules_->rules();
-    const sjd::detail::StateBounds bounds{
-        .sequences = std::numeric_limits<std::int32_t>::max(),
-        .vocab = rules.vocab,
-        .dim = rules.noisy ? rules.dim : 0,
-        .levels = rules.noisy ? rules.schedule.levels : 0,
-        .drafts = rules.window_rows - 1,
-    };
-    sjd::detail::check_state(state, bounds);
+    if (const char* fault = sjd::detail::state_fault(state, rules_->bounds())) {
+      throw Error{
+          ErrorCode::invalid_argument,
+          "DeviceDecoder: the state of sequence " + std::to_string(state.sequence) + ": " + fault,
+          state.sequence, state.committed() - 1};
+    }
+    state.sampling.validate();
   }
 
+  /// No pass has more rows than its picture has tokens, however wide the window.
   static BatchShape shape_of(const DecodeRules& rules, const DecoderRoom& room) {
     return {room.sequences,
-            rules.window_rows,
+            std::min<std::int64_t>(rules.window_rows, room.most_tokens),
             room.most_tokens,
             rules.noisy ? rules.dim : 0,
             room.capacity == 0 ? rules.vocab : room.capacity,
-            room.branches};
+            room.branches,
+            rules.noisy ? rules.schedule.levels : 0};
   }
   static InputRow no_row() {
     InputRow row;

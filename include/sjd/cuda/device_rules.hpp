@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "sjd/cuda/decode_device.hpp"
 #include "sjd/cuda/decode_rules.hpp"
 #include "sjd/cuda/redraw.hpp"
+#include "sjd/detail/state_checks.hpp"
 
 namespace sjd::cuda {
 
@@ -30,6 +32,14 @@ class DeviceRules {
         embeddings_{device, of(rules.embeddings)} {}
 
   [[nodiscard]] const DecodeRules& rules() const { return rules_; }
+  /// What a state must fit into, whatever its sequence and however wide its window.
+  [[nodiscard]] sjd::detail::StateBounds bounds() const {
+    return {.sequences = std::numeric_limits<std::int32_t>::max(),
+            .vocab = rules_.vocab,
+            .dim = rules_.noisy ? rules_.dim : 0,
+            .levels = rules_.noisy ? rules_.schedule.levels : 0,
+            .drafts = std::numeric_limits<std::int32_t>::max()};
+  }
   [[nodiscard]] GrammarTable grammar() const {
     return {rules_.grammar.period, rules_.grammar.words, forced_.data(),
             rules_.grammar.period == 0 ? nullptr : allowed_.data()};

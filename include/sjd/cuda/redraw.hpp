@@ -44,26 +44,11 @@ concept DeviceCorrector = requires(const C& corrector, const DraftContext& draft
   expects(vocab >= 1 && vocab <= detail::most_vocab, ErrorCode::invalid_argument,
           "plan_redraw: the vocabulary must be in 1 .. 2^18");
   constexpr std::int64_t worth_a_block = 256;
-  const auto fixed = static_cast<std::int64_t>(sizeof(detail::RedrawShared<HeadChange::Shared>));
-  const std::int64_t fits = (limits.shared_bytes - fixed) / 4 * 32 / 33 / 32 * 32;
-  const std::int64_t most_blocks = limits.clusters ? 8 : 1;
-  const auto slice_of = [&](std::int64_t blocks) {
-    return (vocab + 32 * blocks - 1) / (32 * blocks) * 32;
-  };
-  std::int64_t blocks = 1;
-  while (blocks < most_blocks &&
-         (slice_of(blocks) > fits || (2 * sequences * blocks <= limits.multiprocessors &&
-                                      slice_of(2 * blocks) >= worth_a_block))) {
-    blocks *= 2;
-  }
-  RowsPlan plan;
-  plan.split = slice_of(blocks) > fits;
-  plan.slice = plan.split ? slice_of(1) : slice_of(blocks);
-  const auto words =
-      static_cast<std::size_t>(detail::padded(static_cast<std::int32_t>(plan.slice)));
-  plan.geometry = {sequences, plan.split ? 1 : static_cast<int>(blocks), most_threads,
-                   plan.split ? 0 : words};
-  return plan;
+  return detail::plan_clusters(vocab, sequences, sizeof(detail::RedrawShared<HeadChange::Shared>),
+                               limits, [&](std::int64_t blocks, std::int64_t slice) {
+                                 return 2 * sequences * blocks <= limits.multiprocessors &&
+                                        slice >= worth_a_block;
+                               });
 }
 
 /// Redraws the first drafts behind the new tip of every sequence, left to right, in the context

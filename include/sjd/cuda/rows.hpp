@@ -32,11 +32,34 @@ struct RowsPlan {
   friend bool operator==(const RowsPlan&, const RowsPlan&) = default;
 };
 
-/// Logits of a row that one block may hold in shared memory.
-[[nodiscard]] inline std::int64_t most_slice(const DeviceLimits& limits) {
-  const auto fixed = static_cast<std::int64_t>(sizeof(detail::RowsShared));
-  return std::max<std::int64_t>(0, (limits.shared_bytes - fixed) / 4 * 32 / 33 / 32 * 32);
+namespace detail {
+
+/// Clusters with blocks as few as memory allows, and twice as many as long as `pays(blocks, slice)`
+/// says so of the blocks that there are and the slice that each of the new ones would have. A row
+/// that the largest cluster cannot hold beside `fixed` bytes a block: split, in one block.
+template <class Pays>
+[[nodiscard]] RowsPlan plan_clusters(std::int64_t vocab, std::int64_t clusters, std::size_t fixed,
+                                     const DeviceLimits& limits, const Pays& pays) {
+  const std::int64_t bytes = limits.shared_bytes - static_cast<std::int64_t>(fixed);
+  const std::int64_t fits = std::max<std::int64_t>(0, bytes / 4 * 32 / 33 / 32 * 32);
+  const auto slice_of = [&](std::int64_t blocks) {
+    return (vocab + 32 * blocks - 1) / (32 * blocks) * 32;
+  };
+  const std::int64_t most_blocks = limits.clusters ? 8 : 1;
+  std::int64_t blocks = 1;
+  while (blocks < most_blocks && (slice_of(blocks) > fits || pays(blocks, slice_of(2 * blocks)))) {
+    blocks *= 2;
+  }
+  RowsPlan plan;
+  plan.split = slice_of(blocks) > fits;
+  if (plan.split) blocks = 1;
+  plan.slice = slice_of(blocks);
+  const auto words = static_cast<std::size_t>(padded(static_cast<std::int32_t>(plan.slice)));
+  plan.geometry = {clusters, static_cast<int>(blocks), most_threads, plan.split ? 0 : words};
+  return plan;
 }
+
+}  // namespace detail
 
 /// One cluster a row, its blocks as few as memory allows and as many as fill the device; where a
 /// row does not fit (no clusters, large vocabulary), two launches.
@@ -47,25 +70,13 @@ struct RowsPlan {
   expects(vocab >= 1 && vocab <= detail::most_vocab, ErrorCode::invalid_argument,
           "plan_rows: the vocabulary must be in 1 .. 2^18");
   constexpr std::int64_t worth_a_block = 4'096;
-  const std::int64_t most_blocks = limits.clusters ? 8 : 1;
-  const std::int64_t fits = most_slice(limits);
-  const auto slice_of = [&](std::int64_t blocks) {
-    return (vocab + 32 * blocks - 1) / (32 * blocks) * 32;
-  };
-  std::int64_t blocks = 1;
-  while (blocks < most_blocks &&
-         (slice_of(blocks) > fits ||
-          (rows * blocks < limits.multiprocessors && slice_of(2 * blocks) >= worth_a_block))) {
-    blocks *= 2;
-  }
-  RowsPlan plan;
-  plan.split = slice_of(blocks) > fits;
-  plan.slice = plan.split ? std::min<std::int64_t>(slice_of(1), 8'192) : slice_of(blocks);
+  RowsPlan plan = detail::plan_clusters(vocab, rows, sizeof(detail::RowsShared), limits,
+                                        [&](std::int64_t blocks, std::int64_t slice) {
+                                          return rows * blocks < limits.multiprocessors &&
+                                                 slice >= worth_a_block;
+                                        });
+  if (plan.split) plan.slice = std::min<std::int64_t>(plan.slice, 8'192);
   plan.slices = (vocab + plan.slice - 1) / plan.slice;
-  const auto words =
-      static_cast<std::size_t>(detail::padded(static_cast<std::int32_t>(plan.slice)));
-  plan.geometry = {rows, plan.split ? 1 : static_cast<int>(blocks), most_threads,
-                   plan.split ? 0 : words};
   return plan;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
@@ -72,6 +73,33 @@ constexpr bool draws_fit() {
   return true;
 }
 
+/// Whether the window kernel moves and feeds noise as these policies do; what derives from them or
+/// converts to them may do something else.
+template <class Schedule, class NoiseFeed>
+constexpr bool noise_fits() {
+  return (std::is_same_v<Schedule, KarrasSchedule> || std::is_same_v<Schedule, NoNoise>)&&(
+      std::is_same_v<NoiseFeed, RawNoise> || std::is_same_v<NoiseFeed, PosteriorMean>);
+}
+
+/// The sentences that name the policy which kernels do not know.
+template <class Denoiser>
+struct KernelContracts {
+  using Acceptance = typename Denoiser::Acceptance;
+  using Refinement = typename Denoiser::Refinement;
+  static_assert(std::is_same_v<typename Denoiser::Window, FixedWindow> &&
+                    std::is_same_v<typename Denoiser::Initialization, UniformTokens> &&
+                    std::is_same_v<typename Denoiser::Random, PhiloxRandom>,
+                "sjd::cuda: kernels know FixedWindow, UniformTokens and PhiloxRandom");
+  static_assert(is_known<JudgeOf<Acceptance>> && is_known<RefreshOf<Refinement>>,
+                "sjd::cuda: kernels do not know this acceptance or refinement");
+  static_assert(draws_fit<Acceptance, Refinement>(),
+                "sjd::cuda: kernels draw once a row: acceptance and refinement must share a draw");
+  static_assert(noise_fits<typename Denoiser::Schedule, typename Denoiser::NoiseFeed>(),
+                "sjd::cuda: kernels know the schedules KarrasSchedule and NoNoise, and the feeds "
+                "RawNoise and PosteriorMean");
+  static constexpr bool hold = true;
+};
+
 /// The tables of PosteriorMean, each as large as the embedding table, only where it is asked for.
 inline void write_out(const EmbeddingSpace& space, MatrixView<const float> table,
                       DecodeRules& rules) {
@@ -98,38 +126,23 @@ inline void write_out(const EmbeddingSpace& space, MatrixView<const float> table
 /// after `period` positions: columns + 1 for RowEndGrammar, the tokens of a picture for any, 0 for
 /// NoGrammar. What kernels do not know does not compile.
 ///
-/// errors  invalid_argument for a grammar with period 0, or a window of more than 2^20 rows
+/// errors  invalid_argument for a grammar with period 0
 template <class Denoiser>
 [[nodiscard]] DecodeRules rules_of(Denoiser& denoiser, std::int64_t period) {
   const auto [window, schedule, acceptance, refinement, initialization, normalization, feed,
               corrector, grammar, random] = denoiser.policies();
-  using Acceptance = typename Denoiser::Acceptance;
-  using Refinement = typename Denoiser::Refinement;
-  static_assert(std::is_same_v<typename Denoiser::Window, FixedWindow> &&
-                    std::is_same_v<typename Denoiser::Initialization, UniformTokens> &&
-                    std::is_same_v<typename Denoiser::Random, PhiloxRandom>,
-                "sjd::cuda: kernels know FixedWindow, UniformTokens and PhiloxRandom");
-  static_assert(detail::is_known<detail::JudgeOf<Acceptance>> &&
-                    detail::is_known<detail::RefreshOf<Refinement>>,
-                "sjd::cuda: kernels do not know this acceptance or refinement");
-  static_assert(detail::draws_fit<Acceptance, Refinement>(),
-                "sjd::cuda: kernels draw once a row: acceptance and refinement must share a draw");
-  using NoiseFeed = typename Denoiser::NoiseFeed;
-  using Schedule = typename Denoiser::Schedule;
-  static_assert(std::is_same_v<NoiseFeed, PosteriorMean> || std::is_same_v<NoiseFeed, RawNoise>,
-                "sjd::cuda: kernels know the feeds PosteriorMean and RawNoise");
-  static_assert(std::is_same_v<Schedule, KarrasSchedule> || std::is_same_v<Schedule, NoNoise>,
-                "sjd::cuda: kernels know the schedules KarrasSchedule and NoNoise");
-  expects(window.tokens <= (1 << 20), ErrorCode::invalid_argument,
-          "rules_of: kernels take windows of at most 2^20 rows");
+  static_assert(detail::KernelContracts<Denoiser>::hold);
   expects(period > 0 || std::is_same_v<typename Denoiser::Grammar, NoGrammar>,
           ErrorCode::invalid_argument, "rules_of: a grammar needs its period");
   DecodeRules rules;
   rules.vocab = denoiser.model().vocab_size();
-  rules.window_rows = static_cast<std::int32_t>(window.tokens);
-  rules.judge = detail::JudgeOf<Acceptance>::judge;
-  rules.refresh = detail::RefreshOf<Refinement>::refresh;
-  rules.draw = detail::RefreshOf<Refinement>::draw;
+  // A window wider than any picture is one as wide.
+  rules.window_rows =
+      static_cast<std::int32_t>(std::min<std::int64_t>(window.tokens, sjd::detail::most_tokens));
+  rules.judge = detail::JudgeOf<typename Denoiser::Acceptance>::judge;
+  using Refreshed = detail::RefreshOf<typename Denoiser::Refinement>;
+  rules.refresh = Refreshed::refresh;
+  rules.draw = Refreshed::draw;
   rules.depth = corrector.depth;
   if (period > 0) rules.grammar = write_out(grammar, period, rules.vocab);
   if constexpr (Denoiser::uses_noise) {

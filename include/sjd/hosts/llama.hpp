@@ -103,19 +103,7 @@ class LlamaHost {
   ///
   /// errors  contract if they were trained without noise
   [[nodiscard]] NoiseContract noise_contract() const {
-    expects(accepts_noise(), ErrorCode::contract,
-            "LlamaHost: these weights were trained without noise and have no noise contract; load "
-            "sjd2.safetensors to decode with noise");
-    const LlamaNoise& noise = config().noise;
-    const LlamaWeights& weights = model_->weights;
-    return {.grid = noise.grid,
-            .rho_min = noise.rho_min,
-            .rho_max = noise.rho_max,
-            .posterior_mean = noise.posterior_mean,
-            .per_channel = noise.per_channel,
-            .mean = weights.noise_mean,
-            .scale = weights.noise_scale,
-            .log_prior = weights.log_prior};
+    return book_.noise_contract(model_->weights);
   }
 
   /// Forgets the sequence, runs its prompt in one branch per row of `logits` and writes the logits

@@ -16,8 +16,9 @@
 
 namespace sjd::hosts {
 
-/// What a LLaMA host knows of its caches, and the checks that a pass must stand before anything
-/// changes. A slot is one (sequence, branch); positions in it count from the first word.
+/// What a LLaMA host knows of its noise and its caches, and the checks that a pass must stand
+/// before anything changes. A slot is one (sequence, branch); positions in it count from the first
+/// word.
 class LlamaBook {
  public:
   static constexpr std::int32_t max_branches = 2;
@@ -43,6 +44,28 @@ class LlamaBook {
   /// Words and the begin-of-image token of a slot; 0: not prefilled.
   [[nodiscard]] std::int64_t prompt_rows(std::int32_t sequence, std::int32_t branch) const {
     return at(sequence, branch).prompt_rows;
+  }
+
+  /// What the weights of this host were trained on.
+  ///
+  /// errors  contract if they were trained without noise
+  template <class Weights>
+  [[nodiscard]] NoiseContract noise_contract(const Weights& weights) const {
+    if (!accepts_noise_) {
+      throw Error{ErrorCode::contract,
+                  owner_ +
+                      ": these weights were trained without noise and have no noise contract; "
+                      "load sjd2.safetensors to decode with noise"};
+    }
+    const LlamaNoise& noise = config_->noise;
+    return {.grid = noise.grid,
+            .rho_min = noise.rho_min,
+            .rho_max = noise.rho_max,
+            .posterior_mean = noise.posterior_mean,
+            .per_channel = noise.per_channel,
+            .mean = weights.noise_mean,
+            .scale = weights.noise_scale,
+            .log_prior = weights.log_prior};
   }
 
   /// errors  invalid_argument for a prompt, contract for a view that the host cannot serve

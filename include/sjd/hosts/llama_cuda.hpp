@@ -30,8 +30,8 @@ class CorrectorHead;
 ///
 /// A TokenModel, NoisyModel and HiddenModel in device memory for the denoisers, and a
 /// cuda::DeviceModel for a decode that never leaves the device. Backend: CudaBackend
-/// (llama_cuda.cuh) or, without a device, HostBackend. Unlike LlamaHost it is not row-invariant: G3
-/// is not promised.
+/// (llama_cuda.cuh) or, without a device, HostBackend. Unlike LlamaHost it is not row-invariant:
+/// tokens identical to AR's are not promised.
 ///
 /// memory  borrows the backend; weights, keys and values of all slots, activations
 /// errors  of prefill and forward: thrown before anything changed
@@ -95,20 +95,7 @@ class LlamaCuda {
   /// What the weights were trained on.
   ///
   /// errors  contract if they were trained without noise
-  [[nodiscard]] NoiseContract noise_contract() const {
-    expects(accepts_noise(), ErrorCode::contract,
-            "LlamaCuda: these weights were trained without noise and have no noise contract; load "
-            "sjd2.safetensors to decode with noise");
-    const LlamaNoise& noise = config_.noise;
-    return {.grid = noise.grid,
-            .rho_min = noise.rho_min,
-            .rho_max = noise.rho_max,
-            .posterior_mean = noise.posterior_mean,
-            .per_channel = noise.per_channel,
-            .mean = weights_.noise_mean,
-            .scale = weights_.noise_scale,
-            .log_prior = weights_.log_prior};
-  }
+  [[nodiscard]] NoiseContract noise_contract() const { return book_.noise_contract(weights_); }
 
   [[nodiscard]] void* allocate(std::size_t bytes) { return backend_.allocate(bytes); }
   void deallocate(void* device) { backend_.deallocate(device); }

@@ -24,7 +24,8 @@ class ThreadPool {
  public:
   /// `threads` includes the caller; 1 starts none.
   ///
-  /// errors  invalid_argument for another number; io if the system refuses a thread
+  /// errors  invalid_argument for a number outside 1 .. 1024; io, naming the number, if the system
+  ///         refuses a thread: none is left running then
   explicit ThreadPool(int threads) {
     expects(threads >= 1 && threads <= 1'024, ErrorCode::invalid_argument,
             "ThreadPool: threads must lie in [1, 1024]");
@@ -32,10 +33,13 @@ class ThreadPool {
     try {
       for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     } catch (const std::system_error& error) {
-      const std::string started = std::to_string(workers_.size() + 1);
       stop();
       throw Error{ErrorCode::io, "ThreadPool: of " + std::to_string(threads) +
-                                     " threads the system gave " + started + ": " + error.what()};
+                                     " threads the system gave " +
+                                     std::to_string(workers_.size() + 1) + ": " + error.what()};
+    } catch (...) {  // no memory for a thread
+      stop();
+      throw;
     }
   }
   ThreadPool(const ThreadPool&) = delete;
@@ -82,6 +86,7 @@ class ThreadPool {
   static constexpr std::uint64_t closed = 0xFFFFFFFFU;
   static constexpr int patience = 300;
 
+  /// Ends the threads that were started.
   void stop() {
     stop_.store(true);
     epoch_.fetch_add(1);

@@ -53,13 +53,10 @@ struct RowsKernel {
   /// From keys to a law: select, count, write. `block` has phases of Thread<RowsShared>.
   template <class Block>
   SJD_DEVICE static void finish(Block& block, const Arguments& a, const RowCase& row) {
-    const auto keys = [&a, row](const Here& t) {
-      if constexpr (in_workspace) {
-        return RowKeys{a.workspace.keys + row.index * a.logits.columns, false, t, a.logits.columns,
-                       a.slice};
-      } else {
-        return RowKeys{t.words, true, t, a.logits.columns, a.slice};
-      }
+    const std::uint32_t* there =
+        in_workspace ? a.workspace.keys + row.index * a.logits.columns : nullptr;
+    const auto keys = [&a, there](const Here& t) {
+      return RowKeys{in_workspace ? there : t.words, !in_workspace, t, a.logits.columns, a.slice};
     };
     if (row.cut) select<false>(block, row, keys);
     if (row.nucleus) select<true>(block, row, keys);
